@@ -1,0 +1,186 @@
+"""Every bound and interval of the machines and the wire, with its unit and why it has its default.
+
+The structs are handed to the machines, so a test or the simulator may tighten any of them.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class WireLimits(Struct, frozen=True, kw_only=True):
+    """Bounds on one message; sender and receiver hold the same ones, so a legal sender is never refused."""
+
+    header_bytes_max: int = 256 * KIB
+    """A header is small (a REQUEST about 150 B); the largest are a delta and a snapshot part of membership."""
+
+    inline_body_bytes_max: int = 64 * KIB
+    """A body above this travels as a second frame and is never copied; below, one frame costs a third of two."""
+
+    body_bytes_max: int = 64 * MIB
+    """The largest request or reply body; also what the gateway enforces while it reads from HTTP."""
+
+    lobby_bytes_max: int = 4 * KIB
+    """Strangers speak here: a HELLO with its certificate fits, nothing larger is read."""
+
+
+class MembershipLimits(Struct, frozen=True, kw_only=True):
+    """SWIM with Lifeguard, table and gossip. Times in seconds unless the name says otherwise."""
+
+    probe_interval_s: float = 0.5
+    """One member is probed each interval; a death is first noticed after about one interval, whatever the size."""
+
+    probe_timeout_s: float = 0.3
+    """How long a direct probe may take, connecting included, before others are asked to try."""
+
+    indirect_probes: int = 3
+    """How many others are asked: at 5 % loss three paths miss a living member once in about 10,000 rounds."""
+
+    suspicion_mult: float = 3.0
+    """Shortest suspicion = mult * max(1, log10(members)) * probe interval: time for the accused to refute."""
+
+    suspicion_max_mult: float = 4.0
+    """Longest suspicion = this times the shortest; each independent accuser shortens it (Lifeguard)."""
+
+    health_max: int = 8
+    """Ceiling of Lifeguard's local health score: a slow observer stretches its own time-outs by up to this factor."""
+
+    claim_transmits_mult: int = 4
+    """A claim is repeated mult * log10(members + 1) times, rounded up, then rests; sync repairs what was missed."""
+
+    claims_per_message_max: int = 8
+    """Claims that ride on a probe: keeps a PING within one packet."""
+
+    gossip_interval_s: float = 0.2
+    """Pace of publishing: sends happen at the node's own pace, not as reactions to what it hears."""
+
+    sync_interval_s: float = 3.0
+    """Mean time between digest exchanges with one random peer; PUB/SUB loses by nature, this repairs."""
+
+    sync_buckets: int = 64
+    """Digests compare this many hash buckets; at 1,000 members a changed one costs about 16 versions to name."""
+
+    delta_records_max: int = 256
+    """Records in one delta or snapshot part: bounds the message at about 200 KiB."""
+
+    load_interval_min_s: float = 1.0
+    """Load is published at most every max(this, members / 50) seconds, and only when it changed materially."""
+
+    load_age_max_s: float = 180.0
+    """A load report older than this, holding times of all hops included, is dropped."""
+
+    memory_of_dead_s: float = 360.0
+    """Departures and deaths are remembered this long: longer than any late message can live."""
+
+    hello_interval_fast_s: float = 0.5
+    hello_interval_slow_s: float = 5.0
+    hello_fast_count: int = 20
+    """HELLO to each seed that is not alive: the fast pace for the first so many, then the slow one for ever."""
+
+    full_mesh_max: int = 16
+    """Up to so many members everyone subscribes to everyone and nobody relays."""
+
+    full_mesh_return: int = 12
+    """Back to the full mesh below this: the gap keeps a mesh at the edge from flapping."""
+
+    overlay_degree: int = 6
+    """Peers each node subscribes to above the full mesh: redundant enough that one death cuts nobody off."""
+
+    members_max: int = 20_000
+    """Bound of the table; a newcomer above it is refused and logged."""
+
+    hellos_per_second_max: int = 50
+    """Lobby rate over all strangers: a signature costs 40 us, so a flood takes 0.2 % of a core."""
+
+
+class RoutingLimits(Struct, frozen=True, kw_only=True):
+    """The asker's side: fingers, retries, paths."""
+
+    finger_ttl_s: float = 60.0
+    """How long a ranked set of nodes is trusted before the table is asked again; 0 asks every time."""
+
+    finger_services_max: int = 1_024
+    """Services cached; the one idle longest goes first."""
+
+    candidates_per_finger_max: int = 32
+    """Nodes kept per service: power of two choices needs two good ones, not all of a thousand."""
+
+    latency_ewma_weight: float = 0.2
+    """Weight of the newest answer in a node's latency average: about the last ten answers count."""
+
+    attempts_max: int = 4
+    """Hand-overs tried for one request, all of them proven not started."""
+
+    retry_share: float = 0.2
+    retry_floor_per_s: float = 10.0
+    """Retry budget: at most this share of requests plus so many a second, so retries never multiply an outage."""
+
+    in_flight_max: int = 10_000
+    """Requests one gateway keeps under way; above it new ones are answered 503 at once."""
+
+    silence_ms_max: int = 600
+    """No REPLY and no BEAT for so long makes the path suspect: 2.4 beats, more than one may be lost."""
+
+    path_suspect_s: float = 5.0
+    """How long a suspect path ranks last after its last bad sign, unless a probe clears it earlier."""
+
+    timeout_default_s: float = 60.0
+    """Deadline of a request whose client and service name none."""
+
+    timeout_max_s: float = 3_600.0
+    """Longest deadline a client may ask for."""
+
+    connect_timeout_s: float = 1.0
+    """A request waits so long for a connection to come up before its send counts as refused."""
+
+    peers_max: int = 128
+    """DEALERs kept open; the one idle longest is closed first."""
+
+    peer_idle_s: float = 60.0
+    """A DEALER without traffic is closed after this."""
+
+
+class DispatchLimits(Struct, frozen=True, kw_only=True):
+    """The doer's side: queues, ids seen, liveness of askers and runners."""
+
+    queue_length_max: int = 64
+    """Requests waiting per service; above it BUSY, so that a queue never outlives its deadlines."""
+
+    queue_bytes_max: int = 256 * MIB
+    """Bytes of waiting bodies over all services."""
+
+    executions_max: int = 65_536
+    """Request ids remembered, running and finished; enough for 500 requests/s over the memory time."""
+
+    execution_memory_s: float = 120.0
+    """How long a finished id is remembered; an id that may be older is refused as unknown, never run again."""
+
+    result_bytes_max: int = 64 * MIB
+    """Bytes of finished results kept so that the same request over the other path can attach."""
+
+    result_memory_s: float = 5.0
+    """How long a finished result is kept: longer than a path takes to be found broken."""
+
+    beat_interval_s: float = 0.25
+    """While work of an asker is unfinished it hears a BEAT this often."""
+
+    asker_grace_s: float = 1.0
+    """Work whose asker is unroutable is cancelled after this if it may come back over a tunnel, else at once."""
+
+    runners_max: int = 1_024
+    """Slot-holding connections on runner.ipc."""
+
+    slots_per_runner_max: int = 1_024
+    """Slots one connection may offer."""
+
+    ready_silence_s: float = 10.0
+    """A runner idle and silent for so long (READY repeats every 2 s) is taken for gone."""
+
+    drain_goaway_s: float = 2.0
+    """A draining node waits so long for every peer's GOAWAY_ACK before it goes on."""
+
+    drain_finish_s: float = 30.0
+    """A draining node lets running work finish for so long."""

@@ -1,0 +1,1 @@
+"""The doer's side: queues, runner slots and what was already executed. Pure machines."""

@@ -1,0 +1,1 @@
+"""ZeroMQ sockets on an asyncio loop: the only folder that imports zmq."""
