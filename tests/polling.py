@@ -47,7 +47,7 @@ async def wait_until_async(
     deadline = time.monotonic() + timeout_s
     while True:
         pending = predicate()
-        result: T = await pending if inspect.isawaitable(pending) else pending  # type: ignore[assignment]
+        result: T = await pending if inspect.isawaitable(pending) else pending
         if result:
             return result
         if time.monotonic() >= deadline:
