@@ -3,6 +3,7 @@
 import configparser
 import subprocess
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,14 @@ def test_one_version() -> None:
 
 
 def test_locks_are_hashed_and_name_no_index() -> None:
-    locks = [source for source in tracked() if source.path.startswith("conf/locks/") and "==" in source.text]
+    locks = [source for source in tracked() if source.path.startswith("conf/locks/") and source.path.endswith(".txt")]
     assert {Path(lock.path).stem for lock in locks} >= {"quickstart", "test", "vision-ocr"}
     for lock in locks:
-        lines = [line for line in lock.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-        options = [line for line in lines if line.startswith("-")]
-        assert not options, f"{lock.path}: {options}"
-        requirements = " ".join(lines).replace("\\ ", " ").split("==")[1:]
-        assert all("--hash=sha256:" in requirement for requirement in requirements), lock.path
         assert "://" not in lock.text, lock.path
+        second = ""
+        for first, second in pairwise(line for line in lock.text.splitlines() if not line.lstrip().startswith("#")):
+            assert not first.startswith("-"), f"{lock.path}: {first}"
+            if not first.startswith(" "):
+                assert "==" in first, f"{lock.path}: {first}: no version"
+                assert second.startswith("    --hash=sha256:"), f"{lock.path}: {first}: no hash"
+        assert second.startswith("    --hash=sha256:"), f"{lock.path}: {second}: no hash"
