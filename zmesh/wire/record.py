@@ -88,6 +88,8 @@ class Advertisement(Struct, frozen=True, array_like=True, tag=1):
     capabilities: Capabilities = Capabilities()
     draining: bool = False
     version: Short = ""
+    http_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """Port of its HTTP gateways, at the host of ``request_address``; 0: it has none."""
 
 
 class Load(Struct, frozen=True, array_like=True, tag=2):
