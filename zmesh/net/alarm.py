@@ -1,0 +1,49 @@
+"""One timer on an event loop for a machine that says when it next wants to be woken.
+
+A machine's ``next_timer()`` moves with every message. Cancelling and making a timer each time would cost more than the
+message itself, so an alarm set later than the running timer lets that one fire and then waits for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+__all__ = ["Alarm"]
+
+
+class Alarm:
+    """Calls ``ring()`` at the time last set, never earlier and, save for the loop's own lateness, not later."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._ring = ring
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, due: float | None) -> None:
+        """Ring at ``due`` on the loop's clock (seconds), in place of any earlier setting; None: not at all."""
+        self._due = due
+        if due is None or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._fire)
+
+    def close(self) -> None:
+        """Never ring again."""
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        due = self._due
+        if due is None:
+            return
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._fire)
+            return
+        self._due = None
+        self._ring()
