@@ -9,7 +9,13 @@ from msgspec import Meta, Struct, field
 SERVICE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """A service's name: lower case letters, digits and hyphens, at most 63; fit for a URL path and a unit name."""
 
-ServiceName = Annotated[str, Meta(pattern=SERVICE_PATTERN)]
+ServiceName = Annotated[
+    str, Meta(pattern=SERVICE_PATTERN, description="a name of lower case letters, digits and hyphens, at most 63")
+]
+Target = Annotated[
+    str, Meta(pattern=r"^[^\s:]+:[^\s:]+$", description="package.module:function, such as mypackage.ocr:recognise")
+]
+GpuIndex = Annotated[int, Meta(ge=0, le=63)]
 
 
 class ServiceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,7 +24,7 @@ class ServiceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: ServiceName
     """The name clients call: ``POST /service/NAME``."""
 
-    target: str
+    target: Target
     """``package.module:function`` in the service's own environment."""
 
     kind: Literal["python"] = "python"
@@ -28,7 +34,7 @@ class ServiceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Requests one replica runs at a time: threads of a synchronous function, tasks of an asynchronous one."""
 
     python: str = ""
-    """Interpreter of the service's own environment; empty: the one zmesh itself runs under."""
+    """Interpreter of the service's own environment, in which zmesh-bus is installed; empty: the node's own."""
 
     working_dir: str = ""
     """Directory the runner starts in and imports ``target`` from; empty: the node's own."""
@@ -36,8 +42,8 @@ class ServiceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     env: dict[str, str] = field(default_factory=dict)
     """Environment variables added to the runner's."""
 
-    gpus: list[int] | list[list[int]] = field(default_factory=list)
-    """GPU indices for every replica, or one list a replica; becomes CUDA_VISIBLE_DEVICES."""
+    gpus: list[GpuIndex | list[GpuIndex]] = field(default_factory=list)
+    """GPU indices for every replica, or one list a replica; becomes CUDA_VISIBLE_DEVICES. Empty: no say in it."""
 
     replicas: Annotated[int, Meta(ge=1, le=256)] | Literal["per-gpu"] = 1
     """Processes of this service; ``per-gpu`` starts one for each of ``gpus`` (of all GPUs when that is empty)."""

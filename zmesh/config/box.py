@@ -1,0 +1,62 @@
+"""Bounds and intervals of what a node does with its own box: runners it launches, GPUs and load it measures."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from zmesh.config.limits import KIB
+
+__all__ = ["GpuLimits", "LauncherLimits"]
+
+
+class LauncherLimits(Struct, frozen=True, kw_only=True):
+    """Launched runners: when they are started again, and how much is kept of what they print."""
+
+    backoff_first_s: float = 0.5
+    """Wait before the first restart: long enough not to spin, short enough that one crash is hardly noticed."""
+
+    backoff_factor: float = 2.0
+    backoff_max_s: float = 30.0
+    """Each further restart waits so many times longer, at most this: a broken model must not take the box with it."""
+
+    healthy_s: float = 60.0
+    """Ready for so long, a runner counts as sound: its next crash waits ``backoff_first_s`` again."""
+
+    deaths_max: int = 3
+    deaths_window_s: float = 600.0
+    """So many deaths within so long and the replica is quarantined: more restarts would only hide the fault."""
+
+    kill_after_s: float = 1.0
+    """Between SIGTERM and SIGKILL, after the service's own ``stop_grace_s`` from STOP to SIGTERM has passed."""
+
+    memory_interval_s: float = 1.0
+    """How often the memory of process trees is read, for services with ``memory_max``."""
+
+    line_bytes_max: int = 4 * KIB
+    """Longest line of a runner's output that is logged; the rest of a longer one is dropped, and it says so."""
+
+    lines_per_second_max: int = 200
+    """Lines logged for one runner in a second; more are counted and dropped, so that a chatty one harms only itself."""
+
+    last_words_lines: int = 20
+    """Last lines kept to be told when a runner dies: a Python traceback's end fits."""
+
+
+class GpuLimits(Struct, frozen=True, kw_only=True):
+    """GPUs, read by a child process because a driver that dies may block its caller for ever."""
+
+    read_timeout_s: float = 1.0
+    """A reading that takes longer means the driver hangs: the child is killed, GPUs count as lost."""
+
+    start_timeout_s: float = 10.0
+    """The first reading may take so long: the driver initialises itself when nobody else uses the GPUs."""
+
+    interval_s: float = 5.0
+    """How often GPUs are read; load changes by the second, but a reading wakes a GPU's power management."""
+
+    retry_first_s: float = 1.0
+    retry_max_s: float = 60.0
+    """After a hang the next attempt waits so long, doubling up to the second figure."""
+
+    load_interval_s: float = 1.0
+    """How often the processor and memory load of the box is sampled."""

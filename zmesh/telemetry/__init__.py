@@ -1,0 +1,1 @@
+"""What zmesh tells of itself: logs, metrics, traces."""
