@@ -213,3 +213,68 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
 
     drain_finish_s: float = 30.0
     """A draining node lets running work finish for so long."""
+
+
+class NetLimits(Struct, frozen=True, kw_only=True):
+    """ZeroMQ sockets: queues, waits and rates of all that ``net/`` opens. Units in the names."""
+
+    sockets_max: int = 8_192
+    """Sockets of one context: libzmq's own 1,023 would end at 300 connections, each with its monitor."""
+
+    high_water_messages: int = 256
+    """Messages libzmq holds per peer and direction. Few: what waits beyond is held here, where bytes are counted."""
+
+    publish_high_water_messages: int = 4_096
+    """The same for PUB and SUB, whose messages are small and are lost above it; gaps are repaired by sync."""
+
+    waiting_messages_max: int = 8_192
+    """Messages held per peer after libzmq's queue is full; above it a send is refused to the caller."""
+
+    waiting_bytes_max: int = 256 * MIB
+    """Bytes of them per peer: four of the largest bodies. One message is always taken, whatever its size."""
+
+    waiting_retry_min_ms: int = 1
+    waiting_retry_max_ms: int = 20
+    """A ROUTER does not tell which full peer has room again, so each is asked, less often while it has none."""
+
+    burst_messages_max: int = 256
+    """Messages taken from one socket before the loop serves the others: about 1 ms of work."""
+
+    copy_bytes_min: int = MIB
+    """Fresh bytes from this size are lent to libzmq, not copied: below, the bookkeeping costs more than the copy."""
+
+    view_bytes_min: int = 4 * KIB
+    """A received frame from this size is read in place; a smaller one is cheaper to copy than to keep."""
+
+    linger_ms: int = 200
+    """A closing socket tries so long to send what it holds: enough for a living peer, and bounds a stop."""
+
+    handshake_ms: int = 3_000
+    """A connection that has not introduced itself by then is cut; libzmq's own 30 s serve a slow attacker."""
+
+    connect_ms: int = 1_000
+    """One attempt of a TCP connection; the kernel's own two minutes would outlast every deadline."""
+
+    reconnect_min_ms: int = 50
+    reconnect_max_ms: int = 1_000
+    """Pause before the next attempt, doubled each time: a restarted peer is found again within about a second."""
+
+    keepalive_idle_s: int = 5
+    keepalive_interval_s: int = 2
+    keepalive_count: int = 3
+    """A TCP connection whose other end is gone without a word is noticed after about 11 s, also when idle."""
+
+    unacknowledged_ms_max: int = 10_000
+    """A TCP connection whose data nobody acknowledges for so long is cut."""
+
+    heartbeat_misses: int = 3
+    """Where heartbeats are on, so many intervals without one cut the connection, on both sides."""
+
+    evict_idle_s: float = 2.0
+    """A full set of links closes one idle for so long; a busy one hears a BEAT every 0.25 s and is left alone."""
+
+    senders_logged_max: int = 256
+    """Senders of illegal messages that get a log line of their own, once; all are counted."""
+
+    routes_max: int = 4_096
+    """Routes remembered per ROUTER to spare their making anew; the cache is emptied when full."""
