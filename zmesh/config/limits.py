@@ -95,6 +95,15 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     hellos_per_second_max: int = 50
     """Lobby rate over all strangers: a signature costs 40 us, so a flood takes 0.2 % of a core."""
 
+    replica_mark_interval_s: float = 1.0
+    """The node repeats its replica sequence this often: the longest a gateway can miss a lost last update."""
+
+    replica_request_interval_s: float = 0.5
+    """A gateway repeats an unanswered request for a snapshot part after this."""
+
+    replica_part_bytes_max: int = 128 * KIB
+    """Records in one replica update or snapshot part; with one more member's two records it still fits a header."""
+
 
 class HttpLimits(Struct, frozen=True, kw_only=True):
     """The gateway's HTTP side: connections that take their time, and how a worker goes."""
@@ -147,6 +156,12 @@ class RoutingLimits(Struct, frozen=True, kw_only=True):
     retry_floor_per_s: float = 10.0
     """Retry budget: at most this share of requests plus so many a second, so retries never multiply an outage."""
 
+    retry_burst: float = 100.0
+    """Retries the budget may save up: a dying node refuses what was on its way to it all at once."""
+
+    failure_half_life_s: float = 5.0
+    """A failed request counts as still in its node's hands and fades at this pace, so failing fast never looks idle."""
+
     in_flight_max: int = 10_000
     """Requests one gateway keeps under way; above it new ones are answered 503 at once."""
 
@@ -198,6 +213,30 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
 
     asker_grace_s: float = 1.0
     """Work whose asker is unroutable is cancelled after this if it may come back over a tunnel, else at once."""
+
+    asker_routes_max: int = 16_384
+    """Connections of askers kept in mind; four gateways of 4,000 boxes. Above it new ones are answered BUSY."""
+
+    asker_route_idle_s: float = 120.0
+    """A connection without work is out of mind after this: an asker closes its idle ones in half the time."""
+
+    asker_horizons_max: int = 65_536
+    """Askers of which it is known how far their ids have been forgotten; about 10 MiB. An asker is one process."""
+
+    asker_horizon_s: float = 3_600.0
+    """How long that is known after the last id was forgotten: no request may ask for a longer deadline."""
+
+    sweep_interval_s: float = 1.0
+    """Pace of looking for what has grown old while no work is under way; with work it is the beat interval."""
+
+    runner_return_s: float = 3.0
+    """Work waits so long for a service whose last runner went (a restart takes less), then it is answered BUSY."""
+
+    run_ewma_weight: float = 0.2
+    """Weight of the newest run in a service's average run time: about the last ten runs count."""
+
+    retry_after_ms_max: int = 60_000
+    """Longest advice when to come back; a queue's rate measured now says nothing about later."""
 
     runners_max: int = 1_024
     """Slot-holding connections on runner.ipc."""

@@ -91,6 +91,7 @@ class ReplicaSnapshot(Header, frozen=True):
     instance: U64
     sequence: U64
     cursor: Name
+    """The request's, so that a late part is not taken for another; the next starts after the last member here."""
     last: bool
     synced: bool
     uptime_ms: U64
