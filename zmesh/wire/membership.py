@@ -72,6 +72,8 @@ class Claim(Struct, frozen=True, array_like=True):
     state: State
     accuser: Name = ""
     """Who first claimed it: independent accusers shorten a suspicion."""
+    age_ms: U32 = 0
+    """DEAD: time since the death was found, holding times of all hops included, so that all forget it together."""
 
 
 ClaimList = Annotated[tuple[Claim, ...], Meta(max_length=1024)]
@@ -79,7 +81,7 @@ RecordList = Annotated[tuple[SignedRecord, ...], Meta(max_length=1024)]
 
 
 class Version(Struct, frozen=True, array_like=True):
-    """What a table holds of one node's record, or (kind DEPARTURE with state DEAD) that it is dead."""
+    """What a table holds of one node's record. Deaths are no records: they travel as claims beside the versions."""
 
     node_id: Name
     kind: RecordKind
