@@ -23,6 +23,9 @@ class WireLimits(Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 64 * MIB
     """The largest request or reply body; also what the gateway enforces while it reads from HTTP."""
 
+    record_bytes_max: int = 60 * KIB
+    """One advertisement, load report or departure: several fit a header, so every sync message can carry any record."""
+
     lobby_bytes_max: int = 4 * KIB
     """Strangers speak here: a HELLO with its certificate fits, nothing larger is read."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-SERVICE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+SERVICE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}\Z"
 """A service's name: lower case letters, digits and hyphens, at most 63; fit for a URL path and a unit name."""
 
 ServiceName = Annotated[

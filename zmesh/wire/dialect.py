@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zmesh.wire import control, event, membership, request
 from zmesh.wire.frame import RUNNER_VERSION, VERSION, Dialect
 from zmesh.wire.kind import Kind
 
@@ -19,6 +20,9 @@ __all__ = [
     "LOBBY_QUESTIONS",
     "REQUEST_ROUTER",
 ]
+
+# A dialect reads what these modules register.
+_HEADERS = (control, event, membership, request)
 
 _ASKER = (Kind.REQUEST, Kind.CANCEL, Kind.CREDIT, Kind.CHUNK, Kind.GOAWAY_ACK, Kind.PING)
 _DOER = (Kind.REPLY, Kind.NOT_STARTED, Kind.BEAT, Kind.GOAWAY, Kind.CHUNK, Kind.CREDIT, Kind.ACK)
@@ -39,7 +43,7 @@ FROM_GATEWAY = _mesh(*_ASKER, Kind.REPLICA_REQUEST, Kind.CONTROL_REQUEST)
 FROM_NODE_TO_GATEWAY = _mesh(*_DOER, Kind.REPLICA_SNAPSHOT, Kind.CONTROL_REPLY)
 """A gateway's DEALERs: what any node answers."""
 
-FROM_RUNNER = _runner(Kind.READY, Kind.REPLY, Kind.STOPPED, Kind.CHUNK, Kind.CREDIT)
+FROM_RUNNER = _runner(Kind.READY, Kind.REPLY, Kind.NOT_STARTED, Kind.STOPPED, Kind.CHUNK, Kind.CREDIT)
 FROM_NODE_TO_RUNNER = _runner(Kind.REQUEST, Kind.CANCEL, Kind.ATTACHED, Kind.STOP, Kind.CHUNK, Kind.CREDIT)
 
 REQUEST_ROUTER = _mesh(*_ASKER, *_SYNC, Kind.PING_REQ, Kind.SNAPSHOT_REQUEST)

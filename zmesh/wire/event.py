@@ -11,12 +11,12 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from zmesh.errors import RemoteProtocolError
-from zmesh.wire.frame import DECODE_ERRORS, Body, Header, message
+from zmesh.errors import LocalProtocolError, RemoteProtocolError
+from zmesh.wire.field import U32, U64, Name, NodeId, Short, Text
+from zmesh.wire.frame import DECODE_ERRORS, ENCODE_ERRORS, LIMITS, Body, Header, message, refusal
 from zmesh.wire.kind import Kind
 from zmesh.wire.membership import State
 from zmesh.wire.record import RECORD_BYTES_MAX
-from zmesh.wire.request import U32, U64, Name
 
 __all__ = [
     "Event",
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 
-class MemberView(Struct, frozen=True, array_like=True):
+class MemberView(Struct, frozen=True, array_like=True, gc=False):
     """One member as its box's node sees it, with its records verbatim."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     state: State
@@ -98,7 +98,7 @@ class ReplicaSnapshot(Header, frozen=True):
     members: Annotated[tuple[MemberView, ...], Meta(max_length=1024)] = ()
 
 
-@message(Kind.EVENT)
+@message(Kind.EVENT, body_bytes_max=LIMITS.inline_body_bytes_max)
 class EventHead(Header, frozen=True):
     """Head of an event; the body is the event itself, a msgpack map with a field ``event``."""
 
@@ -118,66 +118,76 @@ class _Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=lambda na
 class MemberEvent(_Event, frozen=True, kw_only=True):
     """A member changed its state or its advertisement."""
 
-    node_id: str
-    state: str
-    incarnation: int
-    services: list[str] = []
-    reason: str = ""
+    node_id: Name
+    state: Short
+    incarnation: U64
+    services: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
+    reason: Text = ""
 
 
 class ServiceEvent(_Event, frozen=True, kw_only=True):
     """A service of this box changed: its runners came, went, or are kept from starting."""
 
-    service: str
-    state: str
-    runners: int
-    detail: str = ""
+    service: Name
+    state: Short
+    runners: U32
+    detail: Text = ""
 
 
 class RequestEvent(_Event, frozen=True, kw_only=True):
     """A request ended on this box."""
 
-    request_id: str
-    service: str
-    outcome: str
+    request_id: Short
+    service: Name
+    outcome: Short
     queue_ms: float
     run_ms: float
-    detail: str = ""
+    detail: Text = ""
 
 
 class SocketEvent(_Event, frozen=True, kw_only=True):
     """A connection of this box came up, went down or was refused."""
 
-    socket: str
-    peer: str
-    change: str
+    socket: Short
+    peer: Short
+    change: Short
 
 
 class LogEvent(_Event, frozen=True, kw_only=True):
     """A log line at warning or above."""
 
-    level: str
-    message: str
-    fields: dict[str, str] = {}
+    level: Short
+    message: Text
+    fields: Annotated[dict[Short, Text], Meta(max_length=64)] = {}
 
 
 Event: TypeAlias = MemberEvent | ServiceEvent | RequestEvent | SocketEvent | LogEvent
 
-_encoder = msgspec.msgpack.Encoder()
+_EVENT_BYTES_MAX = LIMITS.inline_body_bytes_max
+
+_encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
     MemberEvent | ServiceEvent | RequestEvent | SocketEvent | LogEvent
 )
 
 
 def encode_event(event: Event) -> bytes:
-    """The body of an EVENT."""
-    return _encoder.encode(event)
+    """The body of an EVENT; LocalProtocolError when it does not fit one frame."""
+    try:
+        body = _encode(event)
+    except ENCODE_ERRORS as error:
+        raise LocalProtocolError(f"{type(event).__name__} cannot be written: {error}") from None
+    if len(body) > _EVENT_BYTES_MAX:
+        raise LocalProtocolError(f"{type(event).__name__} of {len(body)} bytes is over {_EVENT_BYTES_MAX}")
+    return body
 
 
 def decode_event(body: Body) -> Event:
-    """The event in an EVENT's body; RemoteProtocolError when it is none."""
+    """The event in an EVENT's body; RemoteProtocolError when it is none, or one that this version does not know."""
+    if len(body) > _EVENT_BYTES_MAX:
+        raise RemoteProtocolError(f"event of {len(body)} bytes is over {_EVENT_BYTES_MAX}")
     try:
         event: Event = _decoder.decode(body)
     except DECODE_ERRORS as error:
-        raise RemoteProtocolError(f"event: {error}") from None
+        raise refusal("event", error) from None
     return event

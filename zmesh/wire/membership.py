@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from zmesh.wire.field import U32, U64, Name, NodeId, Short
 from zmesh.wire.frame import Header, message
 from zmesh.wire.kind import Kind
 from zmesh.wire.record import SignedRecord
-from zmesh.wire.request import U32, U64, Name, Short
 
 __all__ = [
     "Ack",
@@ -35,7 +35,10 @@ __all__ = [
 
 
 class State(IntEnum):
-    """What is believed of a member. The order is the precedence of claims at one incarnation."""
+    """What is believed of a member. The order is the precedence of claims at one incarnation.
+
+    A closed set: a state that a node does not know cannot be merged by it, so a new one needs a new version.
+    """
 
     ALIVE = 0
     SUSPECT = 1
@@ -54,19 +57,27 @@ class Verdict(IntEnum):
     REFUSED = 3
     """The certificate does not hold; ``detail`` says why."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> Verdict | None:
+        """Whatever a newer version says here, it is no welcome; its ``detail`` tells the operator."""
+        return cls.REFUSED if isinstance(value, int) else None
+
 
 class RecordKind(IntEnum):
-    """The slot of a node's record in the table; the numbers are the tags of the records."""
+    """The slot of a node's record in the table; the numbers are the tags of the records.
+
+    A closed set: tables are equal when their digests are, which a slot that one side does not know would prevent.
+    """
 
     ADVERTISEMENT = 1
     LOAD = 2
     DEPARTURE = 3
 
 
-class Claim(Struct, frozen=True, array_like=True):
+class Claim(Struct, frozen=True, array_like=True, gc=False):
     """Somebody's statement on a member's state (SWIM). ALIVE only ever comes from its owner."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     state: State
@@ -80,7 +91,7 @@ ClaimList = Annotated[tuple[Claim, ...], Meta(max_length=1024)]
 RecordList = Annotated[tuple[SignedRecord, ...], Meta(max_length=1024)]
 
 
-class Version(Struct, frozen=True, array_like=True):
+class Version(Struct, frozen=True, array_like=True, gc=False):
     """What a table holds of one node's record. Deaths are no records: they travel as claims beside the versions."""
 
     node_id: Name
@@ -94,7 +105,7 @@ class Version(Struct, frozen=True, array_like=True):
 class Hello(Header, frozen=True):
     """A node introduces itself in a seed's lobby, again and again until the seed is alive in its table."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     request_address: Short
@@ -108,7 +119,7 @@ class Hello(Header, frozen=True):
 class HelloAnswer(Header, frozen=True):
     """The seed's answer: who it is, and what the newcomer must know to be believed."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     request_address: Short
@@ -204,6 +215,7 @@ class Versions(Header, frozen=True):
     node_id: Name
     instance: U64
     buckets: Annotated[tuple[U32, ...], Meta(max_length=1024)]
+    """Buckets that this answer covers completely; others that differ wait for the next exchange."""
     versions: Annotated[tuple[Version, ...], Meta(max_length=4096)] = ()
     claims: ClaimList = ()
     """What it holds of dead members in those buckets."""

@@ -12,11 +12,12 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from zmesh.errors import RemoteProtocolError
-from zmesh.wire.frame import DECODE_ERRORS
-from zmesh.wire.request import U32, U64, Name, Short, Text
+from zmesh.errors import LocalProtocolError, RemoteProtocolError
+from zmesh.wire.field import U32, U64, NodeId, ServiceName, Short, Text
+from zmesh.wire.frame import DECODE_ERRORS, ENCODE_ERRORS, LIMITS, refusal
 
 __all__ = [
+    "RECORD_BYTES_MAX",
     "Advertisement",
     "Capabilities",
     "Departure",
@@ -30,11 +31,10 @@ __all__ = [
     "encode_record",
 ]
 
-RECORD_BYTES_MAX = 60 * 1024
-"""One record; fits any gossip frame with room for its envelope."""
+RECORD_BYTES_MAX = LIMITS.record_bytes_max
 
 
-class Gpu(Struct, frozen=True, array_like=True):
+class Gpu(Struct, frozen=True, array_like=True, gc=False):
     """One GPU as its driver describes it."""
 
     index: U32
@@ -44,7 +44,7 @@ class Gpu(Struct, frozen=True, array_like=True):
     utilisation_percent: Annotated[int, Meta(ge=0, le=100)] = 0
 
 
-class Capabilities(Struct, frozen=True, array_like=True):
+class Capabilities(Struct, frozen=True, array_like=True, gc=False):
     """What the box is made of; changes rarely."""
 
     cpus: U32 = 0
@@ -52,10 +52,10 @@ class Capabilities(Struct, frozen=True, array_like=True):
     gpus: Annotated[tuple[Gpu, ...], Meta(max_length=64)] = ()
 
 
-class ServiceOffer(Struct, frozen=True, array_like=True):
+class ServiceOffer(Struct, frozen=True, array_like=True, gc=False):
     """One service with at least one runner ready."""
 
-    name: Name
+    name: ServiceName
     slots: U32
     timeout_ms: U32 = 0
     """Deadline when the client names none; 0: the gateway's default."""
@@ -63,20 +63,20 @@ class ServiceOffer(Struct, frozen=True, array_like=True):
     description: Text = ""
 
 
-class ServiceLoad(Struct, frozen=True, array_like=True):
+class ServiceLoad(Struct, frozen=True, array_like=True, gc=False):
     """How busy one service of a box is."""
 
-    name: Name
+    name: ServiceName
     queued: U32 = 0
     running: U32 = 0
     run_us: U64 = 0
     """Moving average of the time in a runner."""
 
 
-class Advertisement(Struct, frozen=True, array_like=True, tag=1):
+class Advertisement(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """A node's endpoints, services and capabilities."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     sequence: U64
@@ -92,10 +92,10 @@ class Advertisement(Struct, frozen=True, array_like=True, tag=1):
     """Port of its HTTP gateways, at the host of ``request_address``; 0: it has none."""
 
 
-class Load(Struct, frozen=True, array_like=True, tag=2):
+class Load(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """How busy a node is; volatile, so it is dropped when its age is over ``load_age_max_s``."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     sequence: U64
@@ -105,10 +105,10 @@ class Load(Struct, frozen=True, array_like=True, tag=2):
     gpus: Annotated[tuple[Gpu, ...], Meta(max_length=64)] = ()
 
 
-class Departure(Struct, frozen=True, array_like=True, tag=3):
+class Departure(Struct, frozen=True, array_like=True, gc=False, tag=3):
     """The owner's last word at this incarnation: it has left on purpose."""
 
-    node_id: Name
+    node_id: NodeId
     instance: U64
     incarnation: U64
     sequence: U64
@@ -117,7 +117,7 @@ class Departure(Struct, frozen=True, array_like=True, tag=3):
 Record: TypeAlias = Advertisement | Load | Departure
 
 
-class SignedRecord(Struct, frozen=True, array_like=True):
+class SignedRecord(Struct, frozen=True, array_like=True, gc=False):
     """A record as its owner sent it."""
 
     payload: Annotated[bytes, Meta(max_length=RECORD_BYTES_MAX)]
@@ -127,19 +127,27 @@ class SignedRecord(Struct, frozen=True, array_like=True):
     """Time since the owner made it: the sum of the holding times of all hops."""
 
 
-_encoder = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Advertisement | Load | Departure)
 
 
 def encode_record(record: Record) -> bytes:
-    """The bytes an owner signs and sends."""
-    return _encoder.encode(record)
+    """The bytes an owner signs and sends; LocalProtocolError when they are over ``record_bytes_max``."""
+    try:
+        payload = _encode(record)
+    except ENCODE_ERRORS as error:
+        raise LocalProtocolError(f"{type(record).__name__} cannot be written: {error}") from None
+    if len(payload) > RECORD_BYTES_MAX:
+        raise LocalProtocolError(f"{type(record).__name__} of {len(payload)} bytes is over {RECORD_BYTES_MAX}")
+    return payload
 
 
 def decode_record(payload: bytes) -> Record:
-    """The record in ``payload``; RemoteProtocolError when it is none."""
+    """The record in ``payload``; RemoteProtocolError when it is none, or of a kind that this version does not know."""
+    if len(payload) > RECORD_BYTES_MAX:
+        raise RemoteProtocolError(f"record of {len(payload)} bytes is over {RECORD_BYTES_MAX}")
     try:
         record: Record = _decoder.decode(payload)
     except DECODE_ERRORS as error:
-        raise RemoteProtocolError(f"record: {error}") from None
+        raise refusal("record", error) from None
     return record

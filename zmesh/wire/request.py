@@ -7,7 +7,8 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from zmesh.wire.frame import Header, message
+from zmesh.wire.field import U32, U64, Name, ServiceName, Short, Text
+from zmesh.wire.frame import LIMITS, Header, message
 from zmesh.wire.kind import Kind
 
 __all__ = [
@@ -31,13 +32,6 @@ __all__ = [
     "Stopped",
 ]
 
-U64 = Annotated[int, Meta(ge=0)]
-"""msgpack itself has no larger integer."""
-U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Name = Annotated[str, Meta(max_length=63)]
-Short = Annotated[str, Meta(max_length=255)]
-Text = Annotated[str, Meta(max_length=4096)]
-
 
 class RequestId(NamedTuple):
     """Names one request in the whole mesh for ever: who asked, and its how many-th."""
@@ -57,7 +51,7 @@ Id = tuple[U64, U64]
 
 
 class Outcome(IntEnum):
-    """How work that reached a node ended. What each says about execution is in PROTOCOL section 4.3."""
+    """How work that reached a node ended. What each says about execution is in PROTOCOL section 4.5."""
 
     OK = 0
     INVALID = 1
@@ -75,6 +69,11 @@ class Outcome(IntEnum):
     UNSUPPORTED = 7
     """The service does not take this content type; service code was not called."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> Outcome | None:
+        """A newer version's outcome: nobody here knows what it says of execution, which is what LOST means."""
+        return cls.LOST if isinstance(value, int) else None
+
 
 class Reason(IntEnum):
     """Why a request was certainly not given to service code by the node that says so."""
@@ -86,8 +85,21 @@ class Reason(IntEnum):
     WRONG_INSTANCE = 4
     """The request names another start of this node."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        """A newer version's reason is still a promise of not started: come back later, or go elsewhere."""
+        return cls.BUSY if isinstance(value, int) else None
 
-@message(Kind.REQUEST)
+
+class Executed(StrEnum):
+    """What an asker may conclude about service code and this request."""
+
+    NO = "no"
+    UNKNOWN = "unknown"
+    YES = "yes"
+
+
+@message(Kind.REQUEST, body_bytes_max=LIMITS.body_bytes_max)
 class Request(Header, frozen=True):
     """Work for one service; the body is its input."""
 
@@ -102,13 +114,14 @@ class Request(Header, frozen=True):
     traceparent: Short = ""
     idempotency_key: Short = ""
     flags: U32 = 0
+    """None is defined yet; unknown ones are ignored, so an asker sets one only where the node's offer says it knows."""
     method: Annotated[str, Meta(max_length=16)] = ""
     """HTTP method, path and chosen headers are for HTTP upstreams."""
     path: Text = ""
     headers: Annotated[tuple[tuple[Short, Text], ...], Meta(max_length=64)] = ()
 
 
-@message(Kind.REPLY)
+@message(Kind.REPLY, body_bytes_max=LIMITS.body_bytes_max)
 class Reply(Header, frozen=True):
     """The end of a request that was given to a runner, or that the node refuses for good; the body is the output."""
 
@@ -145,6 +158,7 @@ class Beat(Header, frozen=True):
     node_id: Name
     instance: U64
     ids: Annotated[tuple[Id, ...], Meta(max_length=8192)] = ()
+    """Unfinished ids of this asker. More than fit go into several BEATs, so an id's absence proves nothing."""
 
 
 @message(Kind.GOAWAY)
@@ -169,9 +183,9 @@ class Cancel(Header, frozen=True):
     id: Id
 
 
-@message(Kind.CHUNK)
+@message(Kind.CHUNK, body_bytes_max=LIMITS.inline_body_bytes_max)
 class Chunk(Header, frozen=True):
-    """One piece of a stream; the body is its bytes. Costs max(1 KiB, size) of credit."""
+    """One piece of a stream; the body is its bytes. Costs max(1 KiB, size) of credit. PROTOCOL section 4.7."""
 
     id: Id
     sequence: U64
@@ -180,7 +194,7 @@ class Chunk(Header, frozen=True):
 
 @message(Kind.CREDIT)
 class Credit(Header, frozen=True):
-    """The receiver of a stream grants so many bytes more."""
+    """The receiver of a stream grants so many bytes more. Nothing is granted before the first one."""
 
     id: Id
     bytes: U32
@@ -190,7 +204,7 @@ class Credit(Header, frozen=True):
 class Ready(Header, frozen=True):
     """A runner's connection offers its slots. Repeated when idle; a repetition frees no slot."""
 
-    service: Name
+    service: ServiceName
     runner: U64
     """64 random bits of this connection."""
     slots: Annotated[int, Meta(ge=1, le=1024)]
@@ -222,11 +236,3 @@ class Stopped(Header, frozen=True):
 
     runner: U64
     reason: Text = ""
-
-
-class Executed(StrEnum):
-    """What an asker may conclude about service code and this request."""
-
-    NO = "no"
-    UNKNOWN = "unknown"
-    YES = "yes"
