@@ -48,6 +48,22 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     suspicion_max_mult: float = 4.0
     """Longest suspicion = this times the shortest; each independent accuser shortens it (Lifeguard)."""
 
+    suspicion_accusers: int = 3
+    """So many independent accusers after the first bring a suspicion down to its shortest; fewer in a small mesh."""
+
+    stall_s: float = 1.0
+    """A timer that comes later than this was held up together with the whole process (frozen, swapped out): the
+    process doubts itself, and not those whose answers it had no chance to read."""
+
+    probes_in_flight_max: int = 16
+    """Probe rounds that run at once; rounds overlap because a round with helpers outlasts the interval."""
+
+    relayed_probes_max: int = 256
+    """Probes under way for others; above it a PING_REQ is not served and the asker lacks a NACK."""
+
+    rtt_ewma_weight: float = 0.2
+    """Weight of the newest round trip in a member's average: about the last ten probes count."""
+
     health_max: int = 8
     """Ceiling of Lifeguard's local health score: a slow observer stretches its own time-outs by up to this factor."""
 
@@ -56,6 +72,9 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
 
     claims_per_message_max: int = 8
     """Claims that ride on a probe: keeps a PING within one packet."""
+
+    claims_queue_max: int = 1_024
+    """Claims waiting to ride on probes; the one that has ridden most goes first. 100 bytes each."""
 
     gossip_interval_s: float = 0.2
     """Pace of publishing: sends happen at the node's own pace, not as reactions to what it hears."""
@@ -66,8 +85,25 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     sync_buckets: int = 64
     """Digests compare this many hash buckets; at 1,000 members a changed one costs about 16 versions to name."""
 
+    sync_after_meeting_s: float = 0.5
+    """A member newly subscribed to is compared with after this: longer than a subscription takes to reach it, so what
+    it published meanwhile is not missed for a whole sync interval."""
+
+    sync_versions_max: int = 1_500
+    sync_claims_max: int = 512
+    """Versions, and claims, in one message of a sync: at about 100 bytes each they fit a header together; what is left
+    over waits for the next exchange."""
+
     delta_records_max: int = 256
-    """Records in one delta or snapshot part: bounds the message at about 200 KiB."""
+    delta_bytes_max: int = 160 * KIB
+    """Records, and their bytes, in one delta, snapshot part or publication; with claims they still fit a header."""
+
+    snapshot_retry_s: float = 0.5
+    """A joiner that has heard nothing of its snapshot for so long asks again, another member if there is one."""
+
+    join_timeout_s: float = 2.0
+    """A node whose seeds have not answered for so long calls itself alone and goes on: four fast HELLOs. A restarted
+    node without seeds waits as long: others who remember it find it within two probe intervals."""
 
     load_interval_min_s: float = 1.0
     """Load is published at most every max(this, members / 50) seconds, and only when it changed materially."""
@@ -78,10 +114,17 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     memory_of_dead_s: float = 360.0
     """Departures and deaths are remembered this long: longer than any late message can live."""
 
+    departure_repeats: int = 3
+    """A departure is published so many times, one gossip interval apart: at 5 % loss one in 8,000 is missed."""
+
+    departure_peers_max: int = 16
+    """A departure also goes straight to so many members, over connections that do not lose."""
+
     hello_interval_fast_s: float = 0.5
     hello_interval_slow_s: float = 5.0
-    hello_fast_count: int = 20
-    """HELLO to each seed that is not alive: the fast pace for the first so many, then the slow one for ever."""
+    hello_fast_count: int = 120
+    """HELLO to each seed that is not alive: the fast pace for the first so many (a minute: a reboot of the seed's box),
+    then the slow one for ever. Dead members are knocked at in the slow pace, one at a time."""
 
     full_mesh_max: int = 16
     """Up to so many members everyone subscribes to everyone and nobody relays."""
@@ -92,8 +135,15 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     overlay_degree: int = 6
     """Peers each node subscribes to above the full mesh: redundant enough that one death cuts nobody off."""
 
+    overlay_ring: int = 2
+    """So many of them are the next on a hash ring, which alone connects everybody; the rest are as good as random and
+    keep the mesh a few hops wide."""
+
     members_max: int = 20_000
     """Bound of the table; a newcomer above it is refused and logged."""
+
+    contests_max: int = 64
+    """Ids whose old instance is being probed because a new one has come; above it the newcomer is told to come back."""
 
     hellos_per_second_max: int = 50
     """Lobby rate over all strangers: a signature costs 40 us, so a flood takes 0.2 % of a core."""
