@@ -31,7 +31,7 @@ _ELSEWHERE = re.compile(
             r"(?<![\w.-])/wo" + r"rk/(?:main|shared|\.\w)",
             r"(?<![\w.-])/tmp/de" + r"v\b",
             r"(?<![\w.-])/ro" + r"ot/\.\w",
-            r"(?<![\w.-])/(?:Us" + r"ers|ho" + r"me)/(?!user\b|you\b|zmesh\b)\w+",
+            r"(?<![\w.-])/(?:Us" + r"ers|ho" + r"me)/(?!me\b|user\b|you\b|zmesh\b)\w+",
             r"\bpy" + r"pi\.(?:org|python\.org)\b",
             r"\bpython" + r"hosted\.org\b",
             r"\breg" + r"istry\.npmjs\b",
