@@ -6,6 +6,7 @@ names of settings.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ SHOWN_MAX = 80
 
 def convert(value: object, expected: Any) -> Any:
     """``value`` as the type ``expected``; ValueError "expected ..., got ..." if it is no such thing."""
+    if isinstance(value, float) and not math.isfinite(value):  # TOML has nan and inf; no setting has a use for them
+        raise ValueError(f"expected {expectation(expected)}, got {shown(value)}")
     try:
         return msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
