@@ -279,9 +279,6 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
     asker_horizon_s: float = 3_600.0
     """How long that is known after the last id was forgotten: no request may ask for a longer deadline."""
 
-    sweep_interval_s: float = 1.0
-    """Pace of looking for what has grown old while no work is under way; with work it is the beat interval."""
-
     runner_return_s: float = 3.0
     """Work waits so long for a service whose last runner went (a restart takes less), then it is answered BUSY."""
 

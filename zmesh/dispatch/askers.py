@@ -98,7 +98,9 @@ class Askers:
 
     def next_grace_end(self) -> float | None:
         """When ``given_up`` has something next, unless its asker comes back."""
-        return next((asker.orphaned_until for asker in self._orphaned.values()), None)
+        if not self._orphaned:
+            return None
+        return next(iter(self._orphaned.values())).orphaned_until
 
     def _remove(self, asker: AskerRoute) -> tuple[Execution, ...]:
         del self._by_route[asker.route]

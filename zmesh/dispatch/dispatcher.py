@@ -127,7 +127,8 @@ class Dispatcher:
             self.counters.unexpected += 1
             return
         handler(header, body, route, now)
-        self._arm(now)
+        if self._tick_at is None:
+            self._arm(now)
 
     def messages_to_send(self) -> list[Outgoing]:
         """What is to be sent, in this order; the list is the caller's."""
@@ -185,15 +186,10 @@ class Dispatcher:
         self._arm(now)
 
     def _arm(self, now: float) -> None:
-        """The next tick: soon while there is work, later while something may grow old, else none."""
-        if self._executions.unfinished or (self._drain is not None and not self.drained):
-            due = now + self._limits.beat_interval_s
-        elif self._executions.at_rest and not self._runners and not self._askers:
-            return
-        else:
-            due = now + self._limits.sweep_interval_s
-        if self._tick_at is None or due < self._tick_at:
-            self._tick_at = due
+        """Set the next tick, unless nothing here can grow old."""
+        at_rest = self._executions.at_rest and not self._runners and not self._askers
+        if not at_rest or (self._drain is not None and not self.drained):
+            self._tick_at = now + self._limits.beat_interval_s
 
     def _sweep_queue(self, service: Service, now: float) -> None:
         for execution in service.queue.take_expired(now):

@@ -38,13 +38,14 @@ class Endings:
         if execution.cancelled:
             self.cancelled(execution, now)
             return
+        started_at = execution.started_at
         answer = Reply(
             reply.id,
             reply.outcome,
             self._node_id,
             reply.content_type,
-            execution.queue_us(now),
-            reply.run_us or execution.run_us(now),
+            int((started_at - execution.arrived_at) * 1e6),
+            reply.run_us or int((now - started_at) * 1e6),
             reply.error_type,
             reply.detail,
         )

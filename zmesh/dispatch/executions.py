@@ -12,6 +12,7 @@ without a horizon is taken for the one that was dropped.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ __all__ = ["Executions"]
 
 ANSWER_BYTES = 512
 """What a kept answer costs beside its body and detail."""
+
+FORGOTTEN_SHARE = 64
+"""When there is no room for an id, this fraction of the memory is let go at once: cheaper than one by one."""
 
 
 class Horizon(NamedTuple):
@@ -40,8 +44,8 @@ class Executions:
         self._limits = limits
         self._by_id: dict[Id, Execution] = {}
         self._ended: deque[Execution] = deque()
-        # The newest of _ended: those whose answer is still kept.
-        self._answered: deque[Execution] = deque()
+        # The newest of _ended, those whose answer is still kept, each with what that costs in bytes.
+        self._answered: deque[tuple[Execution, int]] = deque()
         self._answer_bytes = 0
         self._horizons: OrderedDict[int, Horizon] = OrderedDict()
         self._blind_until = float("-inf")
@@ -73,16 +77,16 @@ class Executions:
         return request_id[1] <= horizon.serial
 
     def make_room(self, now: float) -> bool:
-        """Room for one more id, by forgetting the longest ended one; False when all are unfinished."""
+        """Room for one more id, by forgetting some that ended longest ago; False when all are unfinished."""
         if len(self._by_id) < self._limits.executions_max:
             return True
         if not self._ended:
             return False
-        self._forget_oldest(now)
+        self._forget(min(len(self._ended), 1 + self._limits.executions_max // FORGOTTEN_SHARE), now)
         return True
 
     def add(self, execution: Execution) -> None:
-        """Remember an id; the caller has made room."""
+        """Remember an id; the caller has asked ``make_room``."""
         self._by_id[execution.id] = execution
 
     def shun(self, request_id: Id, now: float) -> None:
@@ -97,19 +101,20 @@ class Executions:
         execution.answer = answer
         execution.answer_body = body
         self._ended.append(execution)
-        self._answered.append(execution)
-        self._answer_bytes += _cost(answer, body)
+        cost = ANSWER_BYTES + len(body) + (len(answer.detail) if type(answer) is Reply else 0)
+        self._answered.append((execution, cost))
+        self._answer_bytes += cost
         while self._answer_bytes > self._limits.result_bytes_max:
             self._drop_oldest_answer()
 
     def expire(self, now: float) -> None:
         """Let go of answers, ids and horizons that have been kept long enough."""
         ended_before = now - self._limits.result_memory_s
-        while self._answered and _ended_at(self._answered[0]) <= ended_before:
+        while self._answered and _ended_at(self._answered[0][0]) <= ended_before:
             self._drop_oldest_answer()
         ended_before = now - self._limits.execution_memory_s
-        while self._ended and _ended_at(self._ended[0]) <= ended_before:
-            self._forget_oldest(now)
+        old = itertools.takewhile(lambda execution: _ended_at(execution) <= ended_before, self._ended)
+        self._forget(sum(1 for _execution in old), now)
         forgotten_before = now - self._limits.asker_horizon_s
         while self._horizons:
             asker, horizon = next(iter(self._horizons.items()))
@@ -123,18 +128,24 @@ class Executions:
         return not self._by_id and not self._horizons
 
     def _drop_oldest_answer(self) -> None:
-        execution = self._answered.popleft()
-        assert execution.answer is not None
-        self._answer_bytes -= _cost(execution.answer, execution.answer_body)
+        execution, cost = self._answered.popleft()
+        self._answer_bytes -= cost
         execution.answer = None
         execution.answer_body = b""
 
-    def _forget_oldest(self, now: float) -> None:
-        if len(self._answered) == len(self._ended):
+    def _forget(self, count: int, now: float) -> None:
+        """Forget the ``count`` longest ended."""
+        highest: dict[int, int] = {}
+        for _ in range(count):
+            request_id = self._ended.popleft().id
+            del self._by_id[request_id]
+            asker, serial = request_id
+            if serial > highest.get(asker, -1):
+                highest[asker] = serial
+        while len(self._answered) > len(self._ended):
             self._drop_oldest_answer()
-        execution = self._ended.popleft()
-        del self._by_id[execution.id]
-        self._raise_horizon(execution.id, now)
+        for asker_and_serial in highest.items():
+            self._raise_horizon(asker_and_serial, now)
 
     def _raise_horizon(self, request_id: Id, now: float) -> None:
         asker, serial = request_id
@@ -151,7 +162,3 @@ class Executions:
 def _ended_at(execution: Execution) -> float:
     assert execution.ended_at is not None
     return execution.ended_at
-
-
-def _cost(answer: Reply | NotStarted, body: Body) -> int:
-    return ANSWER_BYTES + len(body) + (len(answer.detail) if type(answer) is Reply else 0)

@@ -57,7 +57,7 @@ class HandOver:
 
     def fill(self, service: Service, now: float) -> None:
         """Start what waits while a slot is free."""
-        while service.pool.has_free and (execution := service.queue.pop()) is not None:
+        while service.pool.free and (execution := service.queue.pop()) is not None:
             if execution.remaining_ms(now) == 0:
                 self._endings.not_started(execution, Reason.EXPIRED, now)
             else:
@@ -173,7 +173,7 @@ class HandOver:
         service = self._services.get(execution.service)
         if service is not None:
             service.observe_run(now - execution.started_at)
-            if service.queue:
+            if service.queue.waiting:
                 self.fill(service, now)
         return execution if execution.ended_at is None else None
 

@@ -37,7 +37,7 @@ class Service:
     @property
     def starts_now(self) -> bool:
         """A request that comes now need not wait: a slot is free, and nobody was here before it."""
-        return self.pool.has_free and not self.queue
+        return bool(self.pool.free) and not self.queue.waiting
 
     def has_room(self, body_bytes: int) -> bool:
         """Whether a request with so large a body may start or wait."""

@@ -44,8 +44,8 @@ class Pool:
 
     def __init__(self) -> None:
         self._ready: dict[Hashable, Runner] = {}
-        # Those with a free slot, the least recently used first.
-        self._free: OrderedDict[Hashable, Runner] = OrderedDict()
+        self.free: OrderedDict[Hashable, Runner] = OrderedDict()
+        """Those with a free slot, the least recently used first; to be read only."""
         self._held: dict[Hashable, Runner] = {}
 
     def __iter__(self) -> Iterator[Runner]:
@@ -77,40 +77,35 @@ class Pool:
 
     def add(self, runner: Runner) -> None:
         """A new connection, all slots free; it is the first to be used."""
-        self._held[runner.route] = self._ready[runner.route] = self._free[runner.route] = runner
-        self._free.move_to_end(runner.route, last=False)
+        self._held[runner.route] = self._ready[runner.route] = self.free[runner.route] = runner
+        self.free.move_to_end(runner.route, last=False)
 
     def stop(self, runner: Runner) -> None:
         """Give it nothing new; what it holds it keeps."""
         runner.stopping = True
         self._ready.pop(runner.route, None)
-        self._free.pop(runner.route, None)
+        self.free.pop(runner.route, None)
 
     def remove(self, runner: Runner) -> None:
         """Its connection is gone."""
         self.stop(runner)
         del self._held[runner.route]
 
-    @property
-    def has_free(self) -> bool:
-        """Whether ``take`` has a slot to give."""
-        return bool(self._free)
-
     def take(self, execution: Execution) -> Runner:
-        """Give a slot of the least recently used free runner to ``execution``; the caller has asked ``has_free``."""
-        route, runner = next(iter(self._free.items()))
+        """Give a slot of the least recently used free runner to ``execution``; there is one."""
+        route, runner = next(iter(self.free.items()))
         runner.in_hand[execution.id] = execution
         if len(runner.in_hand) >= runner.slots:
-            del self._free[route]
+            del self.free[route]
         else:
-            self._free.move_to_end(route)
+            self.free.move_to_end(route)
         return runner
 
     def give_back(self, runner: Runner, request_id: Id) -> Execution | None:
         """The runner has answered ``request_id``: its slot is free. None, and no change, when it does not hold it."""
         execution = runner.in_hand.pop(request_id, None)
         if execution is not None and not runner.stopping:
-            self._free.setdefault(runner.route, runner)
+            self.free.setdefault(runner.route, runner)
         return execution
 
 
