@@ -1,0 +1,360 @@
+"""HTTP client for Python programs: calls a service through any of several entry points of the mesh.
+
+Decides when a call may be sent again through another entry point: only while it is certain that the service has not
+seen it, which is when no connection came about, or the answer is a 503 that says ``executed: no``. Knows nothing of the
+mesh beyond what its gateways say over HTTP.
+
+::
+
+    ClientError
+    |- Unreachable       no entry point could be connected to: certainly not executed
+    |- OutcomeUnknown    the connection broke, or the time ran out, with the request sent: nobody knows
+    `- RequestFailed     a gateway answered with a problem document
+       |- NoSuchService      404
+       |- InputRefused       400, 413, 415, 422: the request itself is wrong
+       |- Unavailable        503: busy, draining, dead
+       |- ServiceFailed      502: the service raised or was lost
+       `- DeadlinePassed     504
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, NamedTuple, TypeAlias
+
+import httpx
+import msgspec
+
+from zmesh.errors import ZmeshError
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "DeadlinePassed",
+    "InputRefused",
+    "NoSuchService",
+    "OutcomeUnknown",
+    "RequestFailed",
+    "Result",
+    "ServiceFailed",
+    "Unavailable",
+    "Unreachable",
+]
+
+ENTRY_POINTS_TRIED_MAX = 4
+"""Entry points tried for one call: a mesh in trouble is not asked by everybody everywhere."""
+
+DISCOVERY_INTERVAL_S = 60.0
+"""How often a client that is in use asks for the mesh's present entry points."""
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_GRACE_S = 1.0
+"""The gateway answers by the deadline; this much later its answer is not coming."""
+
+_JSON = "application/json"
+
+
+class ClientError(ZmeshError):
+    """A call did not end in success."""
+
+
+class Unreachable(ClientError):
+    """No entry point could be connected to; the service has certainly not seen the request."""
+
+
+class OutcomeUnknown(ClientError):
+    """The request was sent and no answer came; the service may or may not have run it."""
+
+
+class RequestFailed(ClientError):
+    """A gateway's answer was an error; ``problem`` is its document (RFC 9457), empty when it sent none."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float | None = None) -> None:
+        super().__init__(str(problem.get("detail") or f"HTTP status {status}"))
+        self.status = status
+        self.problem = problem
+        self.executed = str(problem.get("executed", "unknown"))
+        self.retryable = bool(problem.get("retryable", False))
+        self.attempts = int(problem.get("attempts", 0))
+        self.retry_after_s = retry_after_s
+
+
+class NoSuchService(RequestFailed):
+    """Nobody in the mesh offers it (404)."""
+
+
+class InputRefused(RequestFailed):
+    """The request itself is wrong; sending it again will not help (400, 413, 415, 422)."""
+
+
+class Unavailable(RequestFailed):
+    """Whoever offers it is busy, draining or dead (503); ``retry_after_s`` says when to come back."""
+
+
+class ServiceFailed(RequestFailed):
+    """The service raised, or was lost with the request in hand (502)."""
+
+
+class DeadlinePassed(RequestFailed):
+    """No answer before the deadline (504)."""
+
+
+_BY_STATUS: Mapping[int, type[RequestFailed]] = {
+    404: NoSuchService,
+    400: InputRefused,
+    413: InputRefused,
+    415: InputRefused,
+    422: InputRefused,
+    502: ServiceFailed,
+    503: Unavailable,
+    504: DeadlinePassed,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A successful answer."""
+
+    body: bytes
+    """As the gateway sent it."""
+    content_type: str
+    node: str
+    """Where it ran."""
+    route: str
+    """``local`` or ``vpn``."""
+    request_id: str
+    attempts: int
+
+    @cached_property
+    def data(self) -> Any:
+        """What the service returned: decoded when the call was JSON, bytes otherwise."""
+        if not self.content_type.startswith(_JSON):
+            return self.body
+        answer = msgspec.json.decode(self.body)
+        enveloped = isinstance(answer, dict) and answer.get("status") == "success" and "data" in answer
+        return answer["data"] if enveloped else answer
+
+
+class _Exchange(NamedTuple):
+    """One HTTP request that the caller of a plan makes, and sends the response or httpx's error back in."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+    timeout_s: float
+
+
+_Answer: TypeAlias = "httpx.Response | httpx.HTTPError"
+_Plan: TypeAlias = Generator[_Exchange, _Answer, Result]
+
+
+class _EntryPoints:
+    """Which gateways there are and which was last good; plans the exchanges of a call without making them."""
+
+    def __init__(self, urls: Sequence[str], timeout_s: float | None, *, discover: bool) -> None:
+        if not urls:
+            raise ValueError("a client needs at least one entry point, such as http://127.0.0.1:8000")
+        self._given = tuple(url.rstrip("/") for url in urls)
+        self._known = list(self._given)
+        self._timeout_s = timeout_s
+        self._discover = discover
+        self._ask_again_at: float | None = None
+
+    def plan(
+        self, service: str, body: bytes, content_type: str, timeout_s: float | None, headers: Mapping[str, str]
+    ) -> _Plan:
+        """Yields each exchange and takes its answer; returns the result or raises a ClientError."""
+        limit_s = timeout_s or self._timeout_s
+        deadline = None if limit_s is None else time.monotonic() + limit_s
+        yield from self._discover_when_due()
+        failure: ClientError | None = None
+        for url in tuple(self._known[:ENTRY_POINTS_TRIED_MAX]):
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                break
+            sent = {"content-type": content_type, **headers}
+            if left_s is not None:
+                sent["x-request-timeout"] = f"{left_s:.3f}"
+            read_s = 3_600.0 if left_s is None else left_s + ANSWER_GRACE_S
+            answer = yield _Exchange("POST", f"{url}/service/{service}", sent, body, read_s)
+            if isinstance(answer, httpx.Response) and answer.is_success:
+                self._prefer(url)
+                return _result(answer)
+            failure = _failure(answer, url)
+            if not _certainly_not_executed(failure):
+                raise failure
+            self._known.sort(key=url.__eq__)  # stable: the one that failed goes last
+        raise failure or Unreachable("the time ran out before any entry point could be connected to")
+
+    def _prefer(self, url: str) -> None:
+        self._known.sort(key=url.__ne__)
+        if self._ask_again_at is None:
+            self._ask_again_at = time.monotonic()
+
+    def _discover_when_due(self) -> Generator[_Exchange, _Answer, None]:
+        """The first call asks nothing, so that a single one costs a single request."""
+        if not self._discover or self._ask_again_at is None or time.monotonic() < self._ask_again_at:
+            return
+        self._ask_again_at = time.monotonic() + DISCOVERY_INTERVAL_S
+        answer = yield _Exchange("GET", f"{self._known[0]}/mesh/entrypoints", {}, b"", CONNECT_TIMEOUT_S)
+        if isinstance(answer, httpx.Response) and answer.is_success:
+            found = [str(url).rstrip("/") for url in answer.json().get("entrypoints", [])]
+            first, *rest = dict.fromkeys((self._known[0], *self._given, *found))
+            random.SystemRandom().shuffle(rest)  # clients spread over the mesh when their first choice goes
+            self._known = [first, *rest]
+
+
+def _result(response: httpx.Response) -> Result:
+    headers = response.headers
+    return Result(
+        body=response.content,
+        content_type=headers.get("content-type", ""),
+        node=headers.get("x-zmesh-node", ""),
+        route=headers.get("x-zmesh-route", ""),
+        request_id=headers.get("x-request-id", ""),
+        attempts=int(headers.get("x-zmesh-attempts", 0)),
+    )
+
+
+def _failure(answer: _Answer, url: str) -> ClientError:
+    if isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol):
+        return Unreachable(f"{url}: {str(answer) or type(answer).__name__}")
+    if isinstance(answer, httpx.HTTPError):
+        return OutcomeUnknown(f"{url}: {str(answer) or type(answer).__name__}")
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    retry_after = answer.headers.get("retry-after", "")
+    failure = _BY_STATUS.get(answer.status_code, RequestFailed)
+    return failure(
+        answer.status_code,
+        problem if isinstance(problem, dict) else {},
+        float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _certainly_not_executed(failure: ClientError) -> bool:
+    return isinstance(failure, Unreachable) or (isinstance(failure, Unavailable) and failure.executed == "no")
+
+
+def _body(json: Any, data: bytes | None, content_type: str | None) -> tuple[bytes, str]:
+    if data is None:
+        return msgspec.json.encode(json), content_type or _JSON
+    if json is not None:
+        raise ValueError("a call has either json or data")
+    return data, content_type or "application/octet-stream"
+
+
+def _timeouts(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+
+
+class Client:
+    """Calls services from synchronous code; a context manager. Not for several threads at a time."""
+
+    def __init__(self, urls: Sequence[str], timeout_s: float | None = None, *, discover: bool = True) -> None:
+        """``urls``: entry points, such as ``http://10.42.0.1:8000``. ``timeout_s``: deadline of a call; None: the
+        mesh's own. ``discover``: ask the mesh for more entry points while in use."""
+        self._entry_points = _EntryPoints(urls, timeout_s, discover=discover)
+        self._http = httpx.Client(trust_env=False)
+
+    def call(
+        self,
+        service: str,
+        json: Any = None,
+        *,
+        data: bytes | None = None,
+        content_type: str | None = None,
+        timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Call ``service`` with ``json`` (anything msgspec encodes) or the bytes ``data``. Raises ClientError."""
+        plan = self._entry_points.plan(service, *_body(json, data, content_type), timeout_s, headers or {})
+        exchange = next(plan)
+        while True:
+            answer: _Answer
+            try:
+                answer = self._http.request(
+                    exchange.method,
+                    exchange.url,
+                    headers=exchange.headers,
+                    content=exchange.content,
+                    timeout=_timeouts(exchange.timeout_s),
+                )
+            except httpx.HTTPError as error:
+                answer = error
+            try:
+                exchange = plan.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """Calls services from asynchronous code; an asynchronous context manager. Safe for many tasks at a time."""
+
+    def __init__(self, urls: Sequence[str], timeout_s: float | None = None, *, discover: bool = True) -> None:
+        """As ``Client``."""
+        self._entry_points = _EntryPoints(urls, timeout_s, discover=discover)
+        self._http = httpx.AsyncClient(trust_env=False)
+
+    async def call(
+        self,
+        service: str,
+        json: Any = None,
+        *,
+        data: bytes | None = None,
+        content_type: str | None = None,
+        timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Result:
+        """As ``Client.call``."""
+        plan = self._entry_points.plan(service, *_body(json, data, content_type), timeout_s, headers or {})
+        exchange = next(plan)
+        while True:
+            answer: _Answer
+            try:
+                answer = await self._http.request(
+                    exchange.method,
+                    exchange.url,
+                    headers=exchange.headers,
+                    content=exchange.content,
+                    timeout=_timeouts(exchange.timeout_s),
+                )
+            except httpx.HTTPError as error:
+                answer = error
+            try:
+                exchange = plan.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
