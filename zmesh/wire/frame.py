@@ -106,7 +106,7 @@ class Dialect:
 
     def __post_init__(self) -> None:
         if missing := self.kinds - _form_of_kind.keys():
-            raise LocalProtocolError(f"no header type for {', '.join(sorted(kind.name for kind in missing))}")
+            raise LocalProtocolError(f"no header type for kinds {sorted(map(int, missing))}")
         forms = {version << 8 | kind: _form_of_kind[kind] for version in self.versions for kind in self.kinds}
         object.__setattr__(self, "forms", forms)
 
