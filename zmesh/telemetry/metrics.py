@@ -90,7 +90,6 @@ class Metrics:
         self._forwarded = routed.labels("forwarded")
         self._hit = fingers.labels("hit")
         self._miss = fingers.labels("miss")
-        self._lookups = Counter("zmesh_table_lookups", "Services looked up in the replicated table.", registry=registry)
         self._failed = Counter("zmesh_requests_failed", "Requests that did not end in success.", registry=registry)
         self._durations = Histogram(
             "zmesh_http_request_duration_seconds",
@@ -114,8 +113,8 @@ class Metrics:
         self._service_children: dict[tuple[str, int], Counter] = {}
         self._services: set[str] = set()
 
-    def routed(self, *, local: bool, hit: bool, miss: bool, lookup: bool, forwarded: bool, failed: bool) -> None:
-        """Count one finished request, before its answer is sent."""
+    def routed(self, *, local: bool, forwarded: bool, hit: bool, miss: bool, failed: bool) -> None:
+        """Count one finished request, before its answer is sent. A miss is also the look-up in the table it leads to."""
         if local:
             self._local.inc()
         if forwarded:
@@ -124,8 +123,6 @@ class Metrics:
             self._hit.inc()
         if miss:
             self._miss.inc()
-        if lookup:
-            self._lookups.inc()
         if failed:
             self._failed.inc()
 
@@ -161,7 +158,7 @@ class Metrics:
             forwarded_requests=int(values.get(("zmesh_route_total", "forwarded"), 0)),
             cache_hits=hits,
             cache_misses=misses,
-            dht_lookups=int(values.get(("zmesh_table_lookups_total",), 0)),
+            dht_lookups=misses,
             failed_requests=int(values.get(("zmesh_requests_failed_total",), 0)),
             cache_size=cached,
             cache_hit_rate=round(hits / (hits + misses), 3) if hits + misses else 0.0,

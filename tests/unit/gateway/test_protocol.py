@@ -1,0 +1,178 @@
+"""Connections that take their time, on real sockets of a real loop; the clock of the sweep is the test's."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from zmesh.config.limits import HttpLimits
+from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol, sweep
+
+LIMITS = HttpLimits(header_timeout_s=10.0, connections_max=2)
+BODY_TIMEOUT_S = 30.0
+HEAD = b"POST /service/s HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
+
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+class Protocol(BoundedHttpProtocol):
+    limits = LIMITS
+    body_timeout_s = BODY_TIMEOUT_S
+
+
+class Bench:
+    """A listening server and what its application saw."""
+
+    def __init__(self) -> None:
+        self.state = ServerState()
+        self.scopes: list[dict[str, Any]] = []
+        self.events: list[str] = []
+        self.answer = asyncio.Event()
+        self.answer.set()
+        self.lost = asyncio.Event()
+
+    async def application(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        self.scopes.append(scope)
+        scope["extensions"][EXTENSION].on_lost = self.lost.set
+        more = True
+        while more:
+            event = await receive()
+            self.events.append(event["type"])
+            more = event.get("more_body", False)
+        await self.answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    def sweep_after(self, seconds: float) -> None:
+        sweep(self.state.connections, asyncio.get_running_loop().time() + seconds)
+
+
+def run(test: Callable[[Bench, Callable[[], Awaitable[tuple[Reader, Writer]]]], Awaitable[None]]) -> None:
+    async def main() -> None:
+        bench = Bench()
+        config = Config(bench.application, http=Protocol, lifespan="off", interface="asgi3", log_config=None)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Protocol(config=config, server_state=bench.state, app_state={}), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+        writers: list[Writer] = []
+
+        async def connect() -> tuple[Reader, Writer]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writers.append(writer)
+            return reader, writer
+
+        try:
+            async with asyncio.timeout(10):
+                await test(bench, connect)
+        finally:
+            bench.answer.set()
+            server.close()
+            for writer in writers:
+                writer.close()
+            await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+            await settle(lambda: not bench.state.connections and not bench.state.tasks)
+
+    asyncio.run(main())
+
+
+async def settle(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /serv", b"POST / HTTP/1.1\r\nhost: a\r\nx-slow: "])
+def test_a_head_that_does_not_come_closes_the_connection(sent: bytes) -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(sent)
+        await settle(lambda: bench.state.connections)
+        if sent:
+            (protocol,) = bench.state.connections
+            await settle(lambda: protocol.headers is not None)
+        bench.sweep_after(9.0)
+        assert len(bench.state.connections) == 1
+        bench.sweep_after(11.0)
+        assert await reader.read() == b""
+
+    run(test)
+
+
+def test_a_body_that_stalls_is_answered_408_and_the_application_is_told() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD + b"12")
+        await settle(lambda: bench.events)
+        bench.sweep_after(BODY_TIMEOUT_S - 1)
+        assert bench.events == ["http.request"]
+        bench.sweep_after(BODY_TIMEOUT_S + 1)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert b"content-type: application/problem+json" in head
+        assert b"connection: close" in head
+        document = json.loads(body)
+        assert (document["status"], document["executed"], document["retryable"]) == (408, "no", True)
+        await settle(lambda: len(bench.events) == 2)
+        assert bench.events[1] == "http.disconnect"
+
+    run(test)
+
+
+def test_a_slow_answer_is_not_the_clients_fault() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.answer.clear()
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234")
+        await settle(lambda: bench.events)
+        bench.sweep_after(1_000)
+        bench.answer.set()
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_an_idle_connection_is_left_to_keep_alive_unless_stray_bytes_stopped_its_timer() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234")
+        await reader.readuntil(b"ok")
+        bench.sweep_after(60)
+        writer.write(HEAD + b"1234")
+        await reader.readuntil(b"ok")
+        writer.write(b"\r\n")
+        (protocol,) = bench.state.connections
+        await settle(lambda: protocol.timeout_keep_alive_task is None)
+        bench.sweep_after(60)
+        assert await reader.read() == b""
+
+    run(test)
+
+
+def test_the_end_of_a_connection_is_told_to_who_serves_it() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.answer.clear()
+        _, writer = await connect()
+        writer.write(HEAD + b"1234")
+        await settle(lambda: bench.events)
+        assert not bench.lost.is_set()
+        writer.close()
+        await bench.lost.wait()
+        bench.answer.set()
+
+    run(test)
+
+
+def test_connections_above_the_bound_are_closed_at_once() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        pairs = [await connect() for _ in range(3)]
+        assert await pairs[2][0].read() == b""
+        assert len(bench.state.connections) == 2
+        pairs[0][1].write(HEAD + b"1234")
+        await pairs[0][0].readuntil(b"ok")
+
+    run(test)

@@ -1,0 +1,146 @@
+"""``POST /service/{service}``: one request for a service, answered by whichever node can.
+
+Decides what a legal input is and how the answer is dressed; who answers it is the router's. JSON is checked for being
+JSON and passed on as the bytes it is, so its contents never become Python objects here; the service's JSON is set into
+the answer the same way.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import partial
+
+import falcon.asgi
+import msgspec
+from msgspec import Struct
+
+from zmesh.config.service import SERVICE_PATTERN
+from zmesh.gateway.forward import Forwarder
+from zmesh.gateway.http import Request
+from zmesh.gateway.problems import Problem, from_verdict
+from zmesh.routing.verdict import Verdict, VerdictKind
+from zmesh.telemetry.metrics import Metrics
+from zmesh.wire.request import RequestId
+
+__all__ = ["ServiceResource"]
+
+JSON = "application/json"
+_BYTES = "application/octet-stream"
+_SERVICE = re.compile(SERVICE_PATTERN)
+_CONTENT_TYPE_LENGTH_MAX = 255
+
+_json_decoder = msgspec.json.Decoder(msgspec.Raw)
+_json_encoder = msgspec.json.Encoder()
+_NULL = msgspec.Raw(b"null")
+
+
+class _Answer(Struct):
+    """What existing clients read of a JSON call."""
+
+    status: str
+    message: str
+    service: str
+    data: msgspec.Raw
+
+
+class ServiceResource:
+    """Hands requests to the forwarder and awaits their verdicts."""
+
+    def __init__(self, forwarder: Forwarder, metrics: Metrics, *, body_bytes_max: int) -> None:
+        self._forwarder = forwarder
+        self._metrics = metrics
+        self._body_bytes_max = body_bytes_max
+
+    async def on_post(self, req: Request, resp: falcon.asgi.Response, service: str) -> None:
+        """Call a service."""
+        if not _SERVICE.fullmatch(service):
+            raise Problem(404, "no-such-service", f"{service[:80]!r} is no service's name: {SERVICE_PATTERN}")
+        content_type = content_type_of(req)
+        body = await req.body(self._body_bytes_max)
+        if content_type == JSON:
+            check_json(body)
+        request_id, verdict = await self._ask(req, service, body, content_type)
+        resp.set_headers(_headers(request_id, verdict))
+        if verdict.kind is VerdictKind.OK:
+            _dress(resp, service, content_type, verdict)
+            self._metrics.served(service, 200)
+            return
+        problem = from_verdict(verdict, service)
+        if verdict.kind is not VerdictKind.NO_SUCH_SERVICE:  # a name that nobody offers is the client's invention
+            self._metrics.served(service, problem.status)
+        raise problem
+
+    async def _ask(self, req: Request, service: str, body: bytes, content_type: str) -> tuple[RequestId, Verdict]:
+        """Submit, and wait for the verdict; a client that goes away meanwhile takes its request along."""
+        request_id, outcome = self._forwarder.submit(
+            service,
+            body,
+            content_type=content_type,
+            timeout_s=req.timeout_s(),
+            traceparent=req.traceparent(),
+            idempotency_key=req.idempotency_key(),
+        )
+        connection = req.connection
+        if connection is None or outcome.done():
+            return request_id, await outcome
+        connection.on_lost = partial(self._forwarder.cancel, request_id)
+        try:
+            return request_id, await outcome
+        finally:
+            connection.on_lost = None
+
+
+def content_type_of(req: Request) -> str:
+    """The request's content type; bare ``application/json`` for JSON and when none is given. Raises Problem 415."""
+    text = req.content_type
+    if text is None or text == JSON:
+        return JSON
+    if len(text) > _CONTENT_TYPE_LENGTH_MAX:
+        raise Problem(415, "unsupported-content-type", f"The content type is longer than {_CONTENT_TYPE_LENGTH_MAX}")
+    return JSON if text.partition(";")[0].strip().lower() == JSON else text
+
+
+def check_json(body: bytes) -> None:
+    """Raises Problem 400 unless ``body`` is one JSON value in UTF-8, nested no deeper than the interpreter allows."""
+    try:
+        _json_decoder.decode(body)
+        if not body.isascii():  # what is skipped unread is not looked at for its encoding
+            codecs.utf_8_decode(body, "strict", True)
+    except UnicodeDecodeError as error:
+        detail = f"JSON is UTF-8, which this body is not: {error.reason} at byte {error.start}"
+    except RecursionError:
+        detail = "JSON is nested too deeply"
+    except msgspec.DecodeError as error:
+        detail = str(error)
+    else:
+        return
+    raise Problem(400, "malformed-json", detail)
+
+
+def _headers(request_id: RequestId, verdict: Verdict) -> dict[str, str]:
+    timings = verdict.timings
+    headers = {
+        "X-Request-ID": str(request_id),
+        "X-Zmesh-Attempts": str(verdict.attempts),
+        "Server-Timing": (
+            f"route;dur={timings.route_us / 1000:.3f}, net;dur={timings.net_us / 1000:.3f}, "
+            f"queue;dur={timings.queue_us / 1000:.3f}, run;dur={timings.run_us / 1000:.3f}"
+        ),
+    }
+    if verdict.node_id:
+        headers["X-Zmesh-Node"] = verdict.node_id
+        headers["X-Zmesh-Route"] = verdict.route
+    return headers
+
+
+def _dress(resp: falcon.asgi.Response, service: str, content_type: str, verdict: Verdict) -> None:
+    """JSON for JSON in the envelope that clients read; anything else as the bytes that the service gave."""
+    replied = verdict.content_type or _BYTES
+    if content_type == JSON and replied.partition(";")[0] == JSON:
+        data = msgspec.Raw(verdict.body) if len(verdict.body) else _NULL
+        resp.content_type = JSON
+        resp.data = _json_encoder.encode(_Answer("success", f"Processed by {verdict.node_id}", service, data))
+    else:
+        resp.content_type = replied
+        resp.data = bytes(verdict.body)

@@ -1,0 +1,133 @@
+"""A gunicorn worker process: uvicorn's, which leaves without failing a request and never outlives its master.
+
+Measured with clients that retry nothing, a restart under load fails 13 to 22 of 13,000 requests when idle connections
+are closed at once, since a request may already be on its way; none when they are first left open for a moment and
+answered ``Connection: close``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from uvicorn._compat import asyncio_run
+from uvicorn.config import Config
+from uvicorn.server import Server
+from uvicorn_worker import UvicornWorker
+
+from zmesh.config.limits import HttpLimits
+from zmesh.gateway.protocol import BoundedHttpProtocol, sweep
+
+__all__ = ["GatewayServer", "GatewayWorker", "bounded"]
+
+_PR_SET_PDEATHSIG = 1
+_TICKS_PER_SWEEP = 10
+"""uvicorn's main loop ticks every 0.1 s."""
+
+_POLL_S = 0.02
+"""A stopping worker looks so often whether the last connection has closed."""
+
+
+class GatewayServer(Server):
+    """uvicorn's server with a sweep over its connections and an unhurried end."""
+
+    def __init__(self, config: Config, limits: HttpLimits, graceful_timeout_s: float) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._graceful_timeout_s = graceful_timeout_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's own duties, and once a second the sweep."""
+        should_exit = await super().on_tick(counter)
+        if counter % _TICKS_PER_SWEEP == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return should_exit
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting; answer ``Connection: close``; then close what is idle and let the rest finish."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        connections, tasks = self.server_state.connections, self.server_state.tasks
+        for connection in tuple(connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
+        clock = asyncio.get_running_loop().time
+        idle_until = clock() + self._limits.idle_grace_s
+        give_up_at = clock() + self._graceful_timeout_s
+        while (connections or tasks) and clock() < give_up_at:
+            if clock() >= idle_until:
+                for connection in tuple(connections):
+                    connection.shutdown()
+            if self.force_exit:
+                give_up_at = min(give_up_at, clock() + self._limits.quit_grace_s)
+                self.force_exit = False
+            await asyncio.sleep(_POLL_S)
+        for task in tuple(tasks):
+            task.cancel()
+        await self.lifespan.shutdown()
+
+    def quit(self) -> None:
+        """End soon: requests under way get a second, not the graceful time."""
+        self.should_exit = self.force_exit = True
+
+
+class GatewayWorker(UvicornWorker):  # type: ignore[misc]
+    """What gunicorn starts N of. Its event loop, ZeroMQ context and sockets are made in it, never before the fork."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012  (uvicorn-worker's own name and form)
+        "loop": "uvloop",
+        "http": BoundedHttpProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "server_header": False,
+        # Would wrap the app; nothing here trusts a forwarding header yet.
+        "proxy_headers": False,
+    }
+
+    limits = HttpLimits()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn's own lines go the way of this process's others; its access log stays off, it costs as much as routing.
+        logger = logging.getLogger("uvicorn.error")
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+
+    def init_process(self) -> None:
+        """The first thing in the new process: tie its life to the master's."""
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+        if os.getppid() != self.ppid:  # the master died before the tie was made
+            sys.exit(0)
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        asyncio_run(self._serve(), loop_factory=self.config.get_loop_factory())
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = GatewayServer(self.config, self.limits, self.cfg.graceful_timeout)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)
+        # What start-up made stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+def bounded(body_timeout_s: float, limits: HttpLimits) -> type[GatewayWorker]:
+    """The worker class of one gateway, with its bounds."""
+    protocol = type("HttpProtocol", (BoundedHttpProtocol,), {"body_timeout_s": body_timeout_s, "limits": limits})
+    kwargs: dict[str, Any] = {**GatewayWorker.CONFIG_KWARGS, "http": protocol}
+    return type("Worker", (GatewayWorker,), {"CONFIG_KWARGS": kwargs, "limits": limits})
