@@ -20,15 +20,17 @@ class Alarm:
         self._ring = ring
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        """Kept here: for a time that has passed uvloop gives a handle that cannot tell when it was due."""
 
     def set(self, due: float | None) -> None:
         """Ring at ``due`` on the loop's clock (seconds), in place of any earlier setting; None: not at all."""
         self._due = due
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or (self._timer is not None and self._timer_due <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._fire)
+        self._start(due)
 
     def close(self) -> None:
         """Never ring again."""
@@ -43,7 +45,11 @@ class Alarm:
         if due is None:
             return
         if due > self._loop.time():
-            self._timer = self._loop.call_at(due, self._fire)
+            self._start(due)
             return
         self._due = None
         self._ring()
+
+    def _start(self, due: float) -> None:
+        self._timer = self._loop.call_at(due, self._fire)
+        self._timer_due = due
