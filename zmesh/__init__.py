@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zmesh.runner.service import service, set_up
+    from zmesh.runner.service import Request, Response, service, set_up
 
-__all__ = ["__version__", "service", "set_up"]
+__all__ = ["Request", "Response", "__version__", "service", "set_up"]
 
 __version__ = "0.1.0"
 

@@ -295,13 +295,26 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
     """Slots one connection may offer."""
 
     ready_silence_s: float = 10.0
-    """A runner idle and silent for so long (READY repeats every 2 s) is taken for gone."""
+    """A runner idle and silent for so long (READY repeats every second) is taken for gone."""
 
     drain_goaway_s: float = 2.0
     """A draining node waits so long for every peer's GOAWAY_ACK before it goes on."""
 
     drain_finish_s: float = 30.0
     """A draining node lets running work finish for so long."""
+
+
+class RunnerLimits(Struct, frozen=True, kw_only=True):
+    """A runner process: what it says when, and what it waits for."""
+
+    ready_interval_s: float = 1.0
+    """An idle runner repeats READY so often; a restarted node has its runners back after about so long."""
+
+    send_timeout_s: float = 5.0
+    """An answer waits so long for a node that does not read; a request of a node that is gone is gone with it."""
+
+    device_exit_s: float = 5.0
+    """After a fatal device error other requests in hand have so long to end: calls into that device may hang."""
 
 
 class NetLimits(Struct, frozen=True, kw_only=True):
@@ -331,9 +344,6 @@ class NetLimits(Struct, frozen=True, kw_only=True):
 
     copy_bytes_min: int = MIB
     """Fresh bytes from this size are lent to libzmq, not copied: below, the bookkeeping costs more than the copy."""
-
-    view_bytes_min: int = 4 * KIB
-    """A received frame from this size is read in place; a smaller one is cheaper to copy than to keep."""
 
     linger_ms: int = 200
     """A closing socket tries so long to send what it holds: enough for a living peer, and bounds a stop."""
