@@ -29,7 +29,7 @@ def choose(candidates: Sequence[Candidate], tried: Collection[Endpoint], now: fl
     one, other = candidates[first], candidates[second]
     if tried or one.endpoint.suspect_until > now or other.endpoint.suspect_until > now:
         return _choose_narrowed(candidates, tried, now, rng)
-    return one if _wait(one, other, now) <= _wait(other, one, now) else other
+    return _better(one, other, now)
 
 
 def rank(candidates: list[Candidate], now: float, rng: Random) -> list[Candidate]:
@@ -61,11 +61,13 @@ def _choose_narrowed(
     if len(pair) < 2:
         return pair[0] if pair else None
     one, other = pair
-    return one if _wait(one, other, now) <= _wait(other, one, now) else other
+    return _better(one, other, now)
 
 
-def _wait(candidate: Candidate, other: Candidate, now: float) -> float:
-    """What a request would wait there; without a latency measured on both sides only the queues are compared."""
-    if candidate.latency_s and other.latency_s:
-        return candidate.cost(now) * candidate.latency_s
-    return candidate.cost(now)
+def _better(one: Candidate, other: Candidate, now: float) -> Candidate:
+    """Where a request would wait less; without a latency measured on both sides only the queues are compared."""
+    ones, others = one.cost(now), other.cost(now)
+    if one.latency_s and other.latency_s:
+        ones *= one.latency_s
+        others *= other.latency_s
+    return one if ones <= others else other

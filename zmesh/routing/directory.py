@@ -20,6 +20,8 @@ from zmesh.wire.membership import State
 
 __all__ = ["Directory"]
 
+_HIT, _MISS = Lookup.HIT, Lookup.MISS  # an Enum's members cost 0.2 us each through the class, before Python 3.12
+
 
 class Directory:
     """The instances this gateway has to do with, and how they are found."""
@@ -63,7 +65,7 @@ class Directory:
             return local
         finger = self.fingers.get(flight.service, now)
         if not flight.attempts:
-            flight.lookup = Lookup.MISS if finger is None else Lookup.HIT
+            flight.lookup = _MISS if finger is None else _HIT
         candidates = self._look_up(flight.service, now) if finger is None else finger.candidates
         return choose(candidates, flight.tried, now, self._rng)
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from zmesh.errors import LocalProtocolError
 from zmesh.routing.verdict import Lookup
@@ -73,64 +75,37 @@ _TRANSITIONS: dict[State, dict[Sign, State]] = {
     State.ENDED: {},
 }
 
-_NOBODY_TRIED: frozenset[Endpoint] = frozenset()
+Options: TypeAlias = tuple[str, str, str, str, str, tuple[tuple[str, str], ...]]
+"""What of a request is passed on unread: content type, traceparent, idempotency key, method, path, headers."""
+
+_HAND_OVER = Sign.HAND_OVER  # an Enum's members cost 0.2 us each through the class, before Python 3.12
 
 
-class Options(NamedTuple):
-    """What of a request is passed on unread."""
-
-    content_type: str = ""
-    traceparent: str = ""
-    idempotency_key: str = ""
-    method: str = ""
-    path: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class Flight:
+class Flight(Struct, eq=False):
     """One request under way."""
 
-    __slots__ = (
-        "attempts",
-        "body",
-        "busy",
-        "candidate",
-        "deadline",
-        "detail",
-        "draining",
-        "handed_at",
-        "id",
-        "lookup",
-        "options",
-        "retry_after_ms",
-        "service",
-        "state",
-        "submitted_at",
-        "tick",
-        "tried",
-    )
-
-    def __init__(self, request_id: RequestId, service: str, body: Body, options: Options, now: float) -> None:
-        self.id = request_id
-        self.service = service
-        self.body = body
-        self.options = options
-        self.submitted_at = now
-        self.deadline = now
-        self.tick = 0
-        """Where ``Deadlines`` keeps it."""
-        self.state = State.FREE
-        self.attempts = 0
-        self.candidate: Candidate | None = None
-        """Who may have it while it is HANDED_OVER; afterwards who had it last."""
-        self.handed_at = now
-        self.tried: Collection[Endpoint] = _NOBODY_TRIED
-        self.lookup = Lookup.NONE
-        # Why those that were tried did not start it.
-        self.busy = False
-        self.retry_after_ms = 0
-        self.draining = False
-        self.detail = ""
+    id: RequestId
+    service: str
+    body: Body
+    options: Options
+    submitted_at: float
+    deadline: float
+    tick: int = 0
+    """Where ``Deadlines`` keeps it."""
+    state: State = State.FREE
+    attempts: int = 0
+    candidate: Candidate | None = None
+    """Who may have it while it is HANDED_OVER; afterwards who had it last."""
+    handed_at: float = 0.0
+    tried: Collection[Endpoint] = frozenset()
+    """Those that certainly have not started it, and will not."""
+    lookup: Lookup = Lookup.NONE
+    busy: bool = False
+    """One of them was busy, ``retry_after_ms`` at least (0: it did not say)."""
+    retry_after_ms: int = 0
+    draining: bool = False
+    """One of them was draining."""
+    detail: str = ""
 
     @property
     def executed(self) -> Executed:
@@ -146,7 +121,7 @@ class Flight:
 
     def hand_over(self, candidate: Candidate, now: float) -> Request:
         """The REQUEST for ``candidate``, which from now on may have it."""
-        self.advance(Sign.HAND_OVER)
+        self.advance(_HAND_OVER)
         self.candidate = candidate
         self.handed_at = now
         self.detail = ""

@@ -18,7 +18,7 @@ from zmesh.membership.replica import Replica, ReplicaEvent
 from zmesh.routing.deadlines import Deadlines
 from zmesh.routing.directory import Directory
 from zmesh.routing.endpoint import Candidate
-from zmesh.routing.flight import Flight, Options, Sign, State
+from zmesh.routing.flight import Flight, Sign, State
 from zmesh.routing.retry import RetryBudget
 from zmesh.routing.silence import SilenceWatch
 from zmesh.routing.target import PROBE, Outgoing, Target
@@ -58,6 +58,13 @@ __all__ = [
     "Verdict",
     "VerdictKind",
 ]
+
+_new: Any = tuple.__new__
+"""A NamedTuple made past its own constructor, which is a third as fast."""
+
+# An Enum's members cost 0.2 us each through the class, before Python 3.12.
+_OK = VerdictKind.OK
+_REPLY = Sign.REPLY
 
 _FAULTS = frozenset({VerdictKind.RAISED, VerdictKind.TOO_LARGE, VerdictKind.LOST})
 """Replies that count against the instance; a client's wrong input does not."""
@@ -129,9 +136,9 @@ class Router:
     ) -> RequestId:
         """Take a request; its outcome comes as a Finished event, maybe at once. Strings must fit REQUEST's fields."""
         serial = self._serial = self._serial + 1
-        request_id = RequestId(self._asker, serial)
-        options = Options(content_type, traceparent, idempotency_key, method, path, headers)
-        flight = Flight(request_id, service, body, options, now)
+        request_id: RequestId = _new(RequestId, (self._asker, serial))
+        options = (content_type, traceparent, idempotency_key, method, path, headers)
+        flight = Flight(request_id, service, body, options, now, now)
         if len(self._flights) >= self._limits.in_flight_max:
             flight.advance(Sign.NOBODY)
             detail = f"this gateway has {len(self._flights)} requests under way"
@@ -238,7 +245,7 @@ class Router:
         request = flight.hand_over(candidate, now)
         candidate.in_flight += 1
         endpoint.flights[flight.id.serial] = flight
-        self._outbox.append(Outgoing(endpoint.target, request, flight.body))
+        self._outbox.append(_new(Outgoing, (endpoint.target, request, flight.body)))
 
     def _release(self, flight: Flight, candidate: Candidate) -> None:
         """It is no longer in the candidate's hands."""
@@ -280,9 +287,9 @@ class Router:
         kind, executed = VERDICTS[reply.outcome]
         took_s = now - flight.handed_at
         away_us = int(took_s * 1e6) - reply.queue_us
-        flight.advance(Sign.REPLY)
+        flight.advance(_REPLY)
         self._release(flight, candidate)
-        if kind is VerdictKind.OK:
+        if kind is _OK:
             candidate.succeeded(max(away_us, 1) / 1e6)
         elif kind in _FAULTS:
             candidate.failed(took_s, now)
