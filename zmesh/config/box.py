@@ -26,8 +26,11 @@ class LauncherLimits(Struct, frozen=True, kw_only=True):
     deaths_window_s: float = 600.0
     """So many deaths within so long and the replica is quarantined: more restarts would only hide the fault."""
 
-    kill_after_s: float = 1.0
-    """Between SIGTERM and SIGKILL, after the service's own ``stop_grace_s`` from STOP to SIGTERM has passed."""
+    term_before_kill_s: float = 1.0
+    """SIGTERM comes so long before SIGKILL, which comes ``stop_grace_s`` after STOP: time to write a file, not more."""
+
+    stuck_after_kill_s: float = 5.0
+    """A process still there so long after SIGKILL hangs in the kernel (a driver); stopping goes on without it."""
 
     memory_interval_s: float = 1.0
     """How often the memory of process trees is read, for services with ``memory_max``."""

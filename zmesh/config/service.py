@@ -58,7 +58,7 @@ class ServiceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A runner that is not ready by then (loading its model included) is stopped and started again."""
 
     stop_grace_s: Annotated[float, Meta(ge=0)] = 5.0
-    """Between STOP and SIGKILL."""
+    """Between STOP and SIGKILL: time for the requests that run; SIGTERM comes a second before the end."""
 
     queue_length_max: Annotated[int, Meta(ge=0, le=100_000)] = 64
     """Requests that may wait for a free runner; above it BUSY."""

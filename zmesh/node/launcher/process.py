@@ -1,0 +1,141 @@
+"""One runner process: started in a session of its own, heard line by line, its death seen through a pidfd.
+
+A thin shell over the operating system; decides nothing. ``start`` belongs to the thread that runs the event loop and
+that lives as long as the node: the kernel ties the child to the thread that made it, not to the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from zmesh.config.box import LauncherLimits
+from zmesh.node.launcher.command import Command
+from zmesh.node.launcher.output import Output
+
+__all__ = ["Process"]
+
+_TETHER = str(Path(__file__).with_name("tether.py"))
+ABANDON_TIMEOUT_S = 1.0
+READ_BYTES_MAX = 64 * 1024
+"""Read from a pipe in one turn of the loop: a process that prints without end leaves the others theirs."""
+
+
+class Process:
+    """A child that dies with this process, and takes its own children with it when it ends."""
+
+    def __init__(
+        self,
+        command: Command,
+        limits: LauncherLimits,
+        on_line: Callable[[str], None],
+        on_exit: Callable[[int], None],
+    ) -> None:
+        """``on_line`` is called for each line printed, ``on_exit`` once with the return code, after the last line."""
+        self._command = command
+        self._output = Output(limits)
+        self._on_line = on_line
+        self._on_exit = on_exit
+        self._loop = asyncio.get_running_loop()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._pipe = -1
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """The last lines that it printed."""
+        return self._output.last_words
+
+    def start(self) -> int:
+        """Start it and return its pid. Raises OSError when it cannot be; a program that is not there exits with 127."""
+        # -I and -S: the tether needs no site, and must not be bent by a variable meant for the program.
+        tether = [sys.executable, "-I", "-S", _TETHER, str(os.getpid())]
+        popen = subprocess.Popen(
+            [*tether, *self._command.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(self._command.environment),
+            cwd=self._command.working_dir,
+            start_new_session=True,
+        )
+        assert popen.stdout is not None
+        self._popen = popen
+        self._pidfd = os.pidfd_open(popen.pid)
+        self._pipe = popen.stdout.fileno()
+        os.set_blocking(self._pipe, False)
+        self._loop.add_reader(self._pipe, self._read)
+        self._loop.add_reader(self._pidfd, self._ended)
+        return popen.pid
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it started, unless that made a group of its own; none once it ended."""
+        if self._popen is not None:
+            # The pid is its own, and its group's, until it is reaped, which only _ended does.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, number)
+
+    def abandon(self) -> None:
+        """Kill it and stop watching, without a word to anyone: the loop is going away."""
+        self.signal_group(signal.SIGKILL)
+        if self._popen is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that hangs in the kernel is left to init
+                self._popen.wait(ABANDON_TIMEOUT_S)
+            self._close()
+
+    def _read(self) -> None:
+        """Take what it printed; at the end of the pipe, stop listening."""
+        data = self._read_pipe()
+        if data is None:
+            return
+        now = self._loop.time()
+        for line in self._output.feed(data, now) if data else self._output.finish(now):
+            self._on_line(line)
+        if not data:
+            self._loop.remove_reader(self._pipe)
+
+    def _read_pipe(self) -> bytes | None:
+        """Bytes; none at the end; None when there is nothing to read now."""
+        try:
+            return os.read(self._pipe, READ_BYTES_MAX)
+        except BlockingIOError:
+            return None
+
+    def _ended(self) -> None:
+        popen = self._popen
+        assert popen is not None
+        # Not reaped yet: as long as the dead leader keeps the pid, its group cannot be somebody else's.
+        if os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        self.signal_group(signal.SIGKILL)
+        self._read_the_rest()
+        self._close()
+        self._on_exit(popen.returncode)
+
+    def _read_the_rest(self) -> None:
+        """What the dead left in the pipe: a Linux pipe's capacity at most, since a survivor may still be printing."""
+        for _ in range(16):
+            data = self._read_pipe()
+            if not data:
+                break
+            for line in self._output.feed(data, self._loop.time()):
+                self._on_line(line)
+        for line in self._output.finish(self._loop.time()):
+            self._on_line(line)
+
+    def _close(self) -> None:
+        """Reap it and let go of its descriptors."""
+        popen, self._popen = self._popen, None
+        assert popen is not None
+        assert popen.stdout is not None
+        self._loop.remove_reader(self._pipe)
+        self._loop.remove_reader(self._pidfd)
+        popen.stdout.close()
+        os.close(self._pidfd)
+        popen.poll()
