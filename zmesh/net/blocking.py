@@ -70,7 +70,7 @@ class BlockingDealer:
                     return None
                 continue
             try:
-                return decode(read(self._socket.recv, frame, self._limits.view_bytes_min), self._dialect)
+                return decode(read(self._socket.recv, frame), self._dialect)
             except RemoteProtocolError as error:
                 self._rejects.add(frame, error)
 

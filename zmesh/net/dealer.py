@@ -109,7 +109,7 @@ class DealerSocket(LoopSocket):
         frame = self._receive(DONTWAIT, False)
         self.used = True
         try:
-            header, body = decode(read(self._receive, frame, self._limits.view_bytes_min), self._dialect)
+            header, body = decode(read(self._receive, frame), self._dialect)
         except RemoteProtocolError as error:
             self._rejects.add(frame, error)
             return

@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 
 from zmesh.errors import RemoteProtocolError
-from zmesh.wire import Body
+from zmesh.wire import LIMITS, Body
 
 __all__ = ["DONTWAIT", "EVENTS", "POLLIN", "POLLOUT", "SNDMORE_DONTWAIT", "lend", "read", "send"]
 
@@ -19,16 +19,16 @@ POLLIN = int(zmq.POLLIN)
 POLLOUT = int(zmq.POLLOUT)
 EVENTS = int(zmq.EVENTS)
 
-Receive = Callable[..., Any]
+# A longer first frame is no message, and is not copied to find that out.
+_FIRST_COPIED_MAX = LIMITS.header_bytes_max + 2 * LIMITS.inline_body_bytes_max
 
 
-def read(receive: Receive, first: zmq.Frame, view_bytes_min: int) -> tuple[Body, ...]:
+def read(receive: Callable[..., Any], first: zmq.Frame) -> tuple[Body, ...]:
     """All frames of the message whose first is ``first``; a body of its own is a view of its frame.
 
-    A first frame below ``view_bytes_min`` is copied. Raises RemoteProtocolError, and takes all frames, when there are
-    too many: the next message starts at its beginning.
+    Raises RemoteProtocolError, and takes all frames, when there are too many: the next message starts at its beginning.
     """
-    head: Body = first.bytes if len(first) < view_bytes_min else first.buffer
+    head: Body = first.bytes if len(first) <= _FIRST_COPIED_MAX else first.buffer
     if not first.more:
         return (head,)
     body = receive(DONTWAIT, False)

@@ -82,7 +82,7 @@ def xpub(limits: NetLimits, message_bytes_max: int | None = None) -> Options:
     return {
         **_every_socket(limits, message_bytes_max),
         zmq.SNDHWM: limits.publish_high_water_messages,
-        # A send that a full subscriber would miss says so first, so that it is counted before it is dropped there.
+        # A subscriber whose queue has run full is told of once, by a send that fails, and counted.
         zmq.XPUB_NODROP: 1,
     }
 

@@ -1,4 +1,4 @@
-"""XPUB and SUB on a loop. They lose by nature: what is lost is counted where libzmq tells, and repaired elsewhere."""
+"""XPUB and SUB on a loop. They lose by nature: that they do is counted where libzmq tells, and repaired elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class XPubSocket(LoopSocket):
         super().__init__(context, zmq.XPUB, name, NO_KINDS, options.xpub(limits), limits)
         self._queue: list[list[Body]] = []
         self.overflows = 0
-        """Messages that at least one subscriber missed because its queue was full."""
+        """Times that a subscriber's queue was found full: it misses what comes until it has read half of it."""
 
     def bind(self, endpoint: str, *, mode: int = 0o600, group: str | None = None, setting: str = "") -> str:
         """Listen, as ``RouterSocket.bind``."""
@@ -120,7 +120,7 @@ class SubSocket(LoopSocket):
     def _receive_one(self) -> None:
         frame = self._receive(DONTWAIT, False)
         try:
-            header, body = decode(read(self._receive, frame, self._limits.view_bytes_min), self._dialect)
+            header, body = decode(read(self._receive, frame), self._dialect)
         except RemoteProtocolError as error:
             self._rejects.add(frame, error)
             return

@@ -105,7 +105,7 @@ class RouterSocket(LoopSocket):
         identity = self._receive(DONTWAIT)
         frame = self._receive(DONTWAIT, False)
         try:
-            header, body = decode(read(self._receive, frame, self._limits.view_bytes_min), self._dialect)
+            header, body = decode(read(self._receive, frame), self._dialect)
         except RemoteProtocolError as error:
             self._rejects.add(frame, error)
             return
