@@ -9,7 +9,7 @@ from zmesh.wire.kind import Kind
 __all__ = ["ControlReply", "ControlRequest"]
 
 
-@message(Kind.CONTROL_REQUEST, body_bytes_max=LIMITS.inline_body_bytes_max)
+@message(Kind.CONTROL_REQUEST, body_max=LIMITS.inline_body_bytes_max)
 class ControlRequest(Header, frozen=True):
     """The CLI (or a gateway, for figures) asks its node; the body is a JSON object of arguments."""
 
@@ -17,7 +17,7 @@ class ControlRequest(Header, frozen=True):
     verb: Short
 
 
-@message(Kind.CONTROL_REPLY, body_bytes_max=LIMITS.body_bytes_max)
+@message(Kind.CONTROL_REPLY, body_max=LIMITS.body_bytes_max)
 class ControlReply(Header, frozen=True):
     """The node's answer; the body is JSON."""
 

@@ -98,7 +98,7 @@ class ReplicaSnapshot(Header, frozen=True):
     members: Annotated[tuple[MemberView, ...], Meta(max_length=1024)] = ()
 
 
-@message(Kind.EVENT, body_bytes_max=LIMITS.inline_body_bytes_max)
+@message(Kind.EVENT, body_max=LIMITS.inline_body_bytes_max)
 class EventHead(Header, frozen=True):
     """Head of an event; the body is the event itself, a msgpack map with a field ``event``."""
 
@@ -121,7 +121,7 @@ class MemberEvent(_Event, frozen=True, kw_only=True):
     node_id: Name
     state: Short
     incarnation: U64
-    services: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
+    services: Annotated[list[Name], Meta(max_length=1024)] = []
     reason: Text = ""
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Body",
     "Dialect",
     "Header",
+    "body_bytes_max",
     "decode",
     "encode",
     "header_type",
@@ -111,14 +112,14 @@ class Dialect:
         object.__setattr__(self, "forms", forms)
 
 
-def message(kind: Kind, body_bytes_max: int = 0) -> Callable[[H], H]:
+def message(kind: Kind, body_max: int = 0) -> Callable[[H], H]:
     """Class decorator: this Struct is the header of ``kind``, whose body has at most so many bytes."""
 
     def register(header_type: H) -> H:
         if kind in _form_of_kind:
             raise LocalProtocolError(f"{kind.name} already has a header type")
         decode_header = msgspec.msgpack.Decoder(header_type).decode
-        form = _Form(int(kind), header_type, decode_header, min(body_bytes_max, _INLINE_MAX), body_bytes_max)
+        form = _Form(int(kind), header_type, decode_header, min(body_max, _INLINE_MAX), body_max)
         _form_of_type[header_type] = _form_of_kind[int(kind)] = form
         return header_type
 
@@ -128,6 +129,11 @@ def message(kind: Kind, body_bytes_max: int = 0) -> Callable[[H], H]:
 def header_type(kind: Kind) -> type[Header]:
     """The Struct registered for ``kind``; KeyError when its module has not been imported."""
     return _form_of_kind[kind].header_type
+
+
+def body_bytes_max(kind: Kind) -> int:
+    """The largest body of ``kind``; 0: it has none."""
+    return _form_of_kind[kind].body_max
 
 
 def encode(header: Header, body: Body = b"", topic: Topic = Topic.NONE, version: int = VERSION) -> list[Body]:

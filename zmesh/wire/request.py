@@ -99,7 +99,7 @@ class Executed(StrEnum):
     YES = "yes"
 
 
-@message(Kind.REQUEST, body_bytes_max=LIMITS.body_bytes_max)
+@message(Kind.REQUEST, body_max=LIMITS.body_bytes_max)
 class Request(Header, frozen=True):
     """Work for one service; the body is its input."""
 
@@ -121,7 +121,7 @@ class Request(Header, frozen=True):
     headers: Annotated[tuple[tuple[Short, Text], ...], Meta(max_length=64)] = ()
 
 
-@message(Kind.REPLY, body_bytes_max=LIMITS.body_bytes_max)
+@message(Kind.REPLY, body_max=LIMITS.body_bytes_max)
 class Reply(Header, frozen=True):
     """The end of a request that was given to a runner, or that the node refuses for good; the body is the output."""
 
@@ -183,7 +183,7 @@ class Cancel(Header, frozen=True):
     id: Id
 
 
-@message(Kind.CHUNK, body_bytes_max=LIMITS.inline_body_bytes_max)
+@message(Kind.CHUNK, body_max=LIMITS.inline_body_bytes_max)
 class Chunk(Header, frozen=True):
     """One piece of a stream; the body is its bytes. Costs max(1 KiB, size) of credit. PROTOCOL section 4.7."""
 

@@ -125,7 +125,7 @@ EVENTS: dict[str, Event] = {
         node_id="gpu-1",
         state="dead",
         incarnation=3,
-        services=("vision-ocr",),
+        services=["vision-ocr"],
         reason="no answer to probes of 3 members",
     ),
     "service": ServiceEvent(time_unix=1795500000.5, service="vision-ocr", state="up", runners=2, detail="started"),
