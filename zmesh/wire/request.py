@@ -185,7 +185,7 @@ class Cancel(Header, frozen=True):
 
 @message(Kind.CHUNK, body_max=LIMITS.inline_body_bytes_max)
 class Chunk(Header, frozen=True):
-    """One piece of a stream; the body is its bytes. Costs max(1 KiB, size) of credit. PROTOCOL section 4.7."""
+    """One piece of a stream; the body is its bytes. Costs max(1 KiB, size) of credit. PROTOCOL section 4.11."""
 
     id: Id
     sequence: U64

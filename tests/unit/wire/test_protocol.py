@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from zmesh.config import limits
 from zmesh.config.limits import WireLimits
 from zmesh.routing.verdict import VERDICTS
 from zmesh.wire import dialect, event, membership, record, request
@@ -17,7 +18,8 @@ from zmesh.wire.kind import Kind, Topic
 from zmesh.wire.membership import RecordKind, State, Verdict
 from zmesh.wire.request import Outcome, Reason
 
-PAGE = (Path(__file__).parents[3] / "PROTOCOL.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "PROTOCOL.md").read_text(encoding="utf-8")
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     name: value
     for module in (event, membership, record, request)
@@ -77,14 +79,34 @@ def fields_of(struct: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
     return [(field.encode_name, type_name(field.type), "yes" if field.required else "no") for field in info.fields]
 
 
+def test_sections_that_code_cites_are_there() -> None:
+    headings = set(re.findall(r"^#+ ([\d.]+) ", PAGE, flags=re.MULTILINE))
+    for path in sorted((ROOT / "zmesh").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for first, second in re.findall(r"PROTOCOL,? sections? ([\d.]*\d)(?: (?:and|to) ([\d.]*\d))?", text):
+            assert {first, second or first} <= headings, f"{path.relative_to(ROOT)} cites section {first} {second}"
+
+
+def test_settings_that_the_page_names_are_there() -> None:
+    known = {
+        field.name
+        for struct in vars(limits).values()
+        if isinstance(struct, type) and issubclass(struct, msgspec.Struct)
+        for field in msgspec.structs.fields(struct)
+    }
+    named = set(re.findall(r"`([a-z0-9_]+_(?:s|ms|max|share|min|probes))`", PAGE))
+    fields = {field for struct in (*STRUCTS.values(), *map(header_type, Kind)) for field in struct.__struct_fields__}
+    assert named <= known | fields
+
+
 def test_versions() -> None:
     versions = {row[0]: row[1] for row in rows_after(heading_with("Versions"))}
     assert versions == {"mesh": str(VERSION), "runner.ipc": str(RUNNER_VERSION)}
 
 
 def test_limits() -> None:
-    limits = {row[0]: int(row[1]) for row in rows_after(heading_with("Limits"))}
-    assert limits == msgspec.structs.asdict(WireLimits())
+    stated = {row[0]: int(row[1]) for row in rows_after(heading_with("Limits"))}
+    assert stated == msgspec.structs.asdict(WireLimits())
 
 
 def test_kinds() -> None:
