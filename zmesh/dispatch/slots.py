@@ -48,9 +48,6 @@ class Pool:
         """Those with a free slot, the least recently used first; to be read only."""
         self._held: dict[Hashable, Runner] = {}
 
-    def __iter__(self) -> Iterator[Runner]:
-        return iter(self._held.values())
-
     @property
     def ready(self) -> int:
         """Runners that take work."""

@@ -85,10 +85,10 @@ class Runner:
 
     def __init__(self, path: Path, function: str, *arguments: str, module: str = "sample") -> None:
         self.log_path = path.with_name(f"{function}.log")
+        what = ("sample", "--target", f"{module}:{function}", "--socket", str(path))
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "zmesh.runner", "sample", "--target", f"{module}:{function}"]
-                + ["--socket", str(path), *arguments],
+                [sys.executable, "-m", "zmesh.runner", *what, *arguments],
                 cwd=SERVICES,
                 env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
                 stdout=log,
