@@ -132,7 +132,8 @@ class Directory:
             self.fingers.drop_node_except(member.node_id, _offered(member))
         if member.node_id == self._home:
             self._offer_locally(member)
-        if endpoint is None or not endpoint.going_away:
+        current = self.endpoints.get(member.node_id)
+        if current is None or not current.going_away:
             for service in _offered(member):
                 self.fingers.drop_without(service, member.node_id)
 
@@ -145,11 +146,6 @@ class Directory:
         self.fingers.drop_node(node_id)
         if node_id == self._home:
             self._local = {}
-
-    @property
-    def has_news(self) -> bool:
-        """``take_gone`` or the fingers' changes would not be empty."""
-        return bool(self.fingers.changes or self._gone)
 
     def take_gone(self) -> list[tuple[Endpoint, str]]:
         """Instances that are gone since the last call, and why."""

@@ -117,8 +117,8 @@ class Candidate:
 
     @property
     def waiting(self) -> int:
-        """Requests there that have no slot yet."""
-        return max(0, self.in_flight + self.others - self.slots)
+        """Requests there that have no slot yet; below 0: so many slots are free."""
+        return self.in_flight + self.others - self.slots
 
     def cost(self, now: float) -> float:
         """Requests per slot that a new one would share it with; failures count as requests that never end well."""

@@ -131,7 +131,7 @@ class Flight(Struct, eq=False):
             self.id,
             candidate.endpoint.instance,
             self.service,
-            max(1, int((self.deadline - now) * 1000)),
+            int((self.deadline - now) * 1000) or 1,
             self.attempts,
             content_type,
             traceparent,

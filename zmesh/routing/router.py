@@ -65,6 +65,7 @@ _new: Any = tuple.__new__
 # An Enum's members cost 0.2 us each through the class, before Python 3.12.
 _OK = VerdictKind.OK
 _REPLY = Sign.REPLY
+_MISS = Lookup.MISS
 
 _FAULTS = frozenset({VerdictKind.RAISED, VerdictKind.TOO_LARGE, VerdictKind.LOST})
 """Replies that count against the instance; a client's wrong input does not."""
@@ -93,6 +94,8 @@ class Router:
         self._asker = asker
         self._home = home
         self._limits = limits
+        self._timeout_max_s = limits.timeout_max_s
+        self._in_flight_max = limits.in_flight_max
         self._timeout_default_s = limits.timeout_default_s if timeout_default_s is None else timeout_default_s
         self._serial = 0
         self._probes = 0
@@ -139,16 +142,18 @@ class Router:
         request_id: RequestId = _new(RequestId, (self._asker, serial))
         options = (content_type, traceparent, idempotency_key, method, path, headers)
         flight = Flight(request_id, service, body, options, now, now)
-        if len(self._flights) >= self._limits.in_flight_max:
+        if len(self._flights) >= self._in_flight_max:
             flight.advance(Sign.NOBODY)
             detail = f"this gateway has {len(self._flights)} requests under way"
             self._finish(flight, Verdict(VerdictKind.BUSY, Executed.NO, detail=detail))
             return request_id
         self._budget.deposit()
-        candidate = self._route(flight, now)
+        candidate = self._directory.route(flight, now)
+        if flight.lookup is _MISS:
+            self._settle(now)
         if timeout_s is None:
             timeout_s = (candidate.timeout_s if candidate is not None else None) or self._timeout_default_s
-        flight.deadline = now + min(timeout_s, self._limits.timeout_max_s)
+        flight.deadline = now + (timeout_s if timeout_s < self._timeout_max_s else self._timeout_max_s)
         if candidate is None:
             self._end_with_nobody(flight)
         elif flight.deadline <= now:
@@ -182,7 +187,6 @@ class Router:
             return
         self._silence.doubt(candidate.endpoint, now)
         self._directory.fingers.drop_node(target.node_id)
-        self._settle(now)
         self._take_back(flight, candidate, Sign.REFUSED, f"{target.node_id} cannot be reached", now)
         self._try_another(flight, now)
 
@@ -232,12 +236,6 @@ class Router:
 
     # Handing over and taking back
 
-    def _route(self, flight: Flight, now: float) -> Candidate | None:
-        candidate = self._directory.route(flight, now)
-        if self._directory.has_news:
-            self._settle(now)
-        return candidate
-
     def _hand_over(self, flight: Flight, candidate: Candidate, now: float) -> None:
         endpoint = candidate.endpoint
         if not endpoint.flights:
@@ -261,9 +259,12 @@ class Router:
     def _try_another(self, flight: Flight, now: float) -> None:
         """A request that nobody has goes to somebody else, within its deadline, attempts and the retry budget."""
         if now >= flight.deadline:
+            self._settle(now)
             self._end_at_deadline(flight, now)
             return
-        candidate = self._route(flight, now) if flight.attempts < self._limits.attempts_max else None
+        more = flight.attempts < self._limits.attempts_max
+        candidate = self._directory.route(flight, now) if more else None
+        self._settle(now)
         if candidate is None or not self._budget.withdraw(now):
             self._end_with_nobody(flight)
         else:
@@ -290,10 +291,10 @@ class Router:
         flight.advance(_REPLY)
         self._release(flight, candidate)
         if kind is _OK:
-            candidate.succeeded(max(away_us, 1) / 1e6)
+            candidate.succeeded(away_us / 1e6 if away_us > 0 else 1e-6)
         elif kind in _FAULTS:
             candidate.failed(took_s, now)
-        net_us = max(0, away_us - reply.run_us)
+        net_us = away_us - reply.run_us if away_us > reply.run_us else 0
         timings = Timings(int((flight.handed_at - flight.submitted_at) * 1e6), net_us, reply.queue_us, reply.run_us)
         target = candidate.endpoint.target
         verdict = Verdict(
@@ -325,7 +326,6 @@ class Router:
         flight.note(reason, header.retry_after_ms)
         if reason is not Reason.BUSY:
             self._directory.fingers.drop_node(source.node_id)
-            self._settle(now)
         self._try_another(flight, now)
 
     def _answered(self, source: Target, request_id: tuple[int, int], now: float) -> Flight | None:
