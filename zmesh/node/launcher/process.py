@@ -11,17 +11,15 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from zmesh.config.box import LauncherLimits
 from zmesh.node.launcher.command import Command
 from zmesh.node.launcher.output import Output
+from zmesh.node.launcher.tether import tethered
 
 __all__ = ["Process"]
 
-_TETHER = str(Path(__file__).with_name("tether.py"))
 ABANDON_TIMEOUT_S = 1.0
 READ_BYTES_MAX = 64 * 1024
 """Read from a pipe in one turn of the loop: a process that prints without end leaves the others theirs."""
@@ -54,10 +52,8 @@ class Process:
 
     def start(self) -> int:
         """Start it and return its pid. Raises OSError when it cannot be; a program that is not there exits with 127."""
-        # -I and -S: the tether needs no site, and must not be bent by a variable meant for the program.
-        tether = [sys.executable, "-I", "-S", _TETHER, str(os.getpid())]
         popen = subprocess.Popen(
-            [*tether, *self._command.arguments],
+            tethered(self._command.arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Ties a program's life to its parent's, then becomes that program: ``python tether.py PARENT_PID PROGRAM ARGUMENT...``
+"""Ties a program's life to its parent's, then becomes it: ``python tether.py PARENT_PID PROGRAM ARGUMENT...``
 
 A script of its own, for what it does must happen in the new process but before the program: between a fork and an
 exec in a process with threads, as the node is, hardly any Python may run. Imports nothing of zmesh.
@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 CANNOT_RUN = 127
@@ -15,6 +16,12 @@ CANNOT_RUN = 127
 
 OOM_SCORE_ADJUSTMENT = "300"
 """When the machine runs out of memory, the kernel shall take a model, which is started again, before the node."""
+
+
+def tethered(arguments: Sequence[str]) -> list[str]:
+    """The command that runs ``arguments`` and dies with this process."""
+    # -I and -S: the tether needs no site, and must not be bent by a variable meant for the program.
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *arguments]
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,208 @@
+"""GPUs over time against the stand-in driver: found, lost, hung, back."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.polling import wait_until_async
+from tests.unit.node.conftest import Driver
+from zmesh.config.box import GpuLimits
+from zmesh.node import gpu as module
+from zmesh.node.gpu import GpuMonitor
+from zmesh.wire.record import Gpu
+
+LIMITS = GpuLimits(read_timeout_s=0.5, start_timeout_s=10.0, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+HASTY = GpuLimits(read_timeout_s=0.3, start_timeout_s=0.3, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+
+
+class Watched:
+    """A monitor and what it told."""
+
+    def __init__(self, limits: GpuLimits = LIMITS, pinned: tuple[int, ...] = ()) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.readings = 0
+        self.monitor = GpuMonitor(
+            pinned,
+            on_lost=lambda index, reason: self.told.append(("lost", index, reason)),
+            on_found=lambda index: self.told.append(("found", index)),
+            on_reading=self._read,
+            limits=limits,
+        )
+
+    def _read(self) -> None:
+        self.readings += 1
+
+    @property
+    def indices(self) -> list[int]:
+        return [gpu.index for gpu in self.monitor.gpus]
+
+    async def until(self, condition: Callable[[], Any], what: str) -> None:
+        await wait_until_async(condition, 20.0, what=what)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        task = asyncio.create_task(self.monitor.run())
+        try:
+            await self.monitor.first_reading()
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def run(test: Awaitable[None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 60.0))  # type: ignore[arg-type]
+
+
+def test_found_and_read_again(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running():
+            assert watched.monitor.gpus == (
+                Gpu(0, "Stand-in 0", 24 << 30, 20 << 30, 40),
+                Gpu(1, "Stand-in 1", 24 << 30, 21 << 30, 41),
+            )
+            await watched.until(lambda: watched.readings >= 3, "it is read again")
+            assert watched.told == []
+
+    run(test())
+
+
+def test_lost_and_back(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running():
+            driver.behaves("2 lost 1")
+            await watched.until(lambda: watched.told, "the loss is told")
+            assert watched.told == [("lost", 1, "GPU 1 is lost: GPU is lost")]
+            assert watched.indices == [0]
+            assert watched.monitor.lost == {1: "GPU is lost"}
+            driver.behaves("2")
+            await watched.until(lambda: watched.told[1:], "the return is told")
+            assert watched.told[1:] == [("found", 1)]
+            assert watched.indices == [0, 1]
+            assert watched.monitor.lost == {}
+
+    run(test())
+
+
+def test_one_that_is_no_longer_listed_is_lost(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running():
+            driver.behaves("1")
+            await watched.until(lambda: watched.told, "the loss is told")
+            assert watched.told == [("lost", 1, "GPU 1 is lost: it is no longer there")]
+
+    run(test())
+
+
+def test_a_driver_that_hangs_loses_all_and_is_tried_again(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running() as task:
+            driver.behaves("2 block")
+            await watched.until(lambda: watched.told[1:], "both losses are told")
+            reason = "is lost: the driver did not answer within 0.5 s"
+            assert watched.told == [("lost", 0, f"GPU 0 {reason}"), ("lost", 1, f"GPU 1 {reason}")]
+            assert watched.indices == []
+            assert not task.done()
+            driver.behaves("2")
+            await watched.until(lambda: watched.indices == [0, 1], "both are back")
+            assert watched.told[2:] == [("found", 0), ("found", 1)]
+
+    run(test())
+
+
+def test_a_driver_that_hangs_from_the_start_loses_what_services_name(driver: Driver) -> None:
+    async def test() -> None:
+        driver.behaves("2 block")
+        watched = Watched(HASTY, pinned=(1,))
+        async with watched.running():
+            assert [told[:2] for told in watched.told] == [("lost", 1)]
+            driver.behaves("2")
+            # A first reading that is slow on a busy machine is tried again.
+            await watched.until(lambda: watched.indices == [0, 1], "they are found")
+            assert watched.told[1:] == [("found", 1)]
+
+    run(test())
+
+
+def test_no_hung_process_is_left(driver: Driver) -> None:
+    async def test() -> None:
+        driver.behaves("2 block")
+        watched = Watched(HASTY)
+        async with watched.running():
+            await watched.until(lambda: watched.monitor._failures >= 3, "it was tried again and again")
+
+    run(test())
+    assert _children() == []
+
+
+def test_one_dead_reading_process_is_no_loss_and_two_in_a_row_are(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running():
+            driver.behaves("2 crash")
+            await watched.until(lambda: watched.monitor._failures == 1, "it died once")
+            assert watched.told == []
+            assert watched.indices == [0, 1]
+            await watched.until(lambda: watched.told, "it died twice")
+            assert [told[:2] for told in watched.told] == [("lost", 0), ("lost", 1)]
+            assert "ended with status -11" in watched.told[0][2]
+
+    run(test())
+
+
+def test_a_driver_that_is_loaded_later(driver: Driver) -> None:
+    async def test() -> None:
+        driver.behaves("2 no driver")
+        watched = Watched()
+        async with watched.running() as task:
+            assert watched.indices == []
+            driver.behaves("2")
+            await watched.until(lambda: watched.indices == [0, 1], "they are found")
+            assert watched.told == []
+            assert not task.done()
+
+    run(test())
+
+
+def test_a_box_without_gpus_ends_the_watch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(
+        'import json\nprint(json.dumps({"absent": "none", "for_good": True}))\ninput()\n'
+    )
+    monkeypatch.setattr(module, "_PROBE", str(tmp_path / "probe.py"))
+
+    async def test() -> None:
+        watched = Watched()
+        await watched.monitor.run()
+        await watched.monitor.first_reading()
+        assert watched.monitor.gpus == ()
+        assert watched.told == []
+
+    run(test())
+
+
+@pytest.mark.parametrize("told", ["nonsense", '{"gpus": 3}', '{"gpus": [{"index": 99}]}', "x" * 100_000])
+def test_nonsense_is_survived(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str) -> None:
+    (tmp_path / "probe.py").write_text(f"print({told!r}, flush=True)\nimport sys; sys.stdin.read()\n")
+    monkeypatch.setattr(module, "_PROBE", str(tmp_path / "probe.py"))
+
+    async def test() -> None:
+        watched = Watched()
+        async with watched.running() as task:
+            await watched.until(lambda: watched.monitor._failures >= 2, "it was tried again")
+            assert not task.done()
+            assert watched.indices == []
+
+    run(test())
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
