@@ -3,8 +3,9 @@
 Decides who is let in, how often seeds are asked, and which incarnation a newcomer must take; knows no tables. A seed is
 an address: who answers there is learned from the answer, and may be another node next time, or this one itself.
 
-A *contest* is one PING to the earlier instance of an id at its last address. If exactly that instance answers, the
-later one is refused, and both sides report the conflict; if not, the later one takes one incarnation more.
+A *contest* probes the earlier instance of an id at its last address, twice, for one PING may be lost. If exactly that
+instance answers, the later one is refused, and both sides report the conflict; if not, the later one takes one
+incarnation more.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ class _Contest:
     node_id: str
     instance: int
     incarnation: int
-    deadline: float
-    hello: Hello | None
+    address: str
+    hello: Hello | None = None
     """The newcomer's; None when this node itself is the newcomer."""
     route: Hashable = None
+    deadline: float = 0.0
+    pings_left: int = 2
 
 
 class _Rate:
@@ -117,7 +120,11 @@ class Admission:
 
     def handle_timer(self, now: float) -> None:
         for sequence in [sequence for sequence, contest in self._contests.items() if contest.deadline <= now]:
-            self._settle(self._contests.pop(sequence), now)
+            contest = self._contests.pop(sequence)
+            if contest.pings_left:
+                self._ask_earlier(contest, now)
+            else:
+                self._settle(contest, now)
         for seed in self._seeds.values():
             if seed.due_at <= now:
                 self._call_on(seed, now)
@@ -215,11 +222,9 @@ class Admission:
         elif len(self._contests) >= self._limits.contests_max:
             self._answer(hello, route, Verdict.FULL, "too many contested ids at once")
         elif not any(contest.node_id == hello.node_id for contest in self._contests.values()):
-            self._contest(
-                _Contest(hello.node_id, member.instance, member.incarnation, 0.0, hello, route),
-                member.request_address,
-                now,
-            )
+            address = member.request_address
+            contest = _Contest(hello.node_id, member.instance, member.incarnation, address, hello, route)
+            self._ask_earlier(contest, now)
 
     def _let_in(self, hello: Hello, route: Hashable, now: float) -> None:
         member = self._members.get(hello.node_id)
@@ -271,16 +276,17 @@ class Admission:
         if pretender.request_address == own.request_address:
             self._members.raise_incarnation(pretender.incarnation)
         elif not any(contest.hello is None for contest in self._contests.values()):
-            contest = _Contest(own.node_id, pretender.instance, pretender.incarnation, 0.0, None)
-            self._contest(contest, pretender.request_address, now)
+            address = pretender.request_address
+            self._ask_earlier(_Contest(own.node_id, pretender.instance, pretender.incarnation, address), now)
 
-    def _contest(self, contest: _Contest, address: str, now: float) -> None:
+    def _ask_earlier(self, contest: _Contest, now: float) -> None:
         sequence = next(self._sequences)
+        contest.pings_left -= 1
         contest.deadline = now + self._limits.probe_timeout_s
         self._contests[sequence] = contest
         own = self._members.own
         ping = Ping(own.node_id, own.instance, sequence, contest.node_id, contest.instance)
-        self._outbox.append(Outgoing(Dial(address), ping))
+        self._outbox.append(Outgoing(Dial(contest.address), ping))
 
     def receive_ack(self, ack: Ack, now: float) -> None:
         """The answer to a contest's PING; every other ACK is the prober's."""

@@ -64,6 +64,7 @@ from zmesh.membership.probe import Prober
 from zmesh.membership.snapshot import Snapshots
 from zmesh.membership.sync import Sync
 from zmesh.membership.table import Stored, Table
+from zmesh.membership.view import Comparable, comparable, view_of
 from zmesh.wire import Header
 from zmesh.wire.event import MemberView
 from zmesh.wire.membership import (
@@ -82,7 +83,6 @@ from zmesh.wire.membership import (
     Snapshot,
     SnapshotRequest,
     State,
-    Version,
     Versions,
 )
 from zmesh.wire.record import Capabilities, Gpu, ServiceLoad, ServiceOffer
@@ -114,6 +114,7 @@ class Peer:
         self._events: list[Event] = []
         self._changed: dict[str, None] = {}
         self._synced_told: Synced | None = None
+        self._gossip_addresses: dict[str, str] = {}
         self._subscribed: set[str] = set()
         self._neighbours: frozenset[str] = frozenset()
         self._sweep_at = float("inf")
@@ -134,21 +135,7 @@ class Peer:
         self._snapshots = Snapshots(members, self._table, self._intake, limits, rng, outbox)
         self._admission = Admission(identity, seeds, members, credentials, limits, rng, sequences, outbox, self._events)
         self._timed = (self._prober, self._sync, self._snapshots, self._admission, self._gossip)
-        self._receivers: dict[type[Header], Callable[[Any, Hashable, float], None]] = {
-            Ack: self._receive_ack,
-            Claims: lambda claims, route, now: self._apply(claims.claims, now),
-            Delta: lambda delta, route, now: self._took(self._sync.receive_delta(delta, route, now)),
-            Digest: self._sync.receive_digest,
-            Hello: self._admission.receive_hello,
-            HelloAnswer: self._receive_hello_answer,
-            Nack: lambda nack, route, now: self._prober.receive_nack(nack),
-            Ping: self._receive_ping,
-            PingReq: self._prober.receive_ping_req,
-            Records: lambda records, route, now: self._took(self._intake.take(records.records, records.node_id, now)),
-            Snapshot: lambda part, route, now: self._took(self._snapshots.receive_snapshot(part, now)),
-            SnapshotRequest: self._snapshots.receive_request,
-            Versions: lambda versions, route, now: self._sync.receive_versions(versions, now),
-        }
+        self._receivers = self._receivers_by_type()
 
     # What the shell calls.
 
@@ -177,6 +164,7 @@ class Peer:
 
     def unreachable(self, address: str, now: float) -> None:
         """The connection to that request ROUTER was refused or lost: a reason to probe at once, no proof."""
+        self._now = now
         for member in self.members.others_here():
             if member.request_address == address:
                 self._prober.hurry(member, now)
@@ -185,6 +173,7 @@ class Peer:
         self, services: tuple[ServiceOffer, ...], capabilities: Capabilities, draining: bool, now: float
     ) -> None:
         """What this node offers from now on; published when it differs from before."""
+        self._now = now
         if self._author.advertise(services, capabilities, draining, now):
             self._tell_own(RecordKind.ADVERTISEMENT)
 
@@ -197,6 +186,7 @@ class Peer:
         now: float,
     ) -> None:
         """How busy this node is; published when it has changed materially, at most every load interval."""
+        self._now = now
         self._author.report(Report(services, cpu_percent, memory_percent, gpus))
         self._tell_load(now)
 
@@ -205,6 +195,7 @@ class Peer:
         if self._leaving or not self._running:
             return
         self._leaving = True
+        self._now = now
         self._author.depart(now)
         for part in (self._prober, self._sync, self._snapshots, self._admission):
             part.stop()
@@ -219,6 +210,7 @@ class Peer:
         due = self.next_timer()
         if due is None or due > now:
             return
+        self._now = now
         # The prober always has a next round planned, so its lateness is that of the whole process.
         late_s = now - self._prober.next_timer()
         if late_s > self._limits.stall_s:
@@ -243,7 +235,7 @@ class Peer:
         if not self._leaving:
             times += (self._sweep_at, self._author.next_load(), self.members.next_expiry() or float("inf"))
         earliest = min(times)
-        return None if earliest == float("inf") else earliest
+        return None if earliest == float("inf") else max(earliest, self._now)
 
     def messages_to_send(self) -> list[Outgoing]:
         """All messages since the last call, in order."""
@@ -259,7 +251,7 @@ class Peer:
             node_id = next(iter(self._changed))
             del self._changed[node_id]
             member = self.members.get(node_id)
-            return None if member is None else MemberChanged(self.view(member, self._now))
+            return None if member is None else MemberChanged(view_of(member, self._table, self._now))
         if self.synced:
             told = Synced(alone=not self._snapshots.has_table)
             if told != self._synced_told:
@@ -284,42 +276,32 @@ class Peer:
         """Lifeguard's local health score, 0: well."""
         return self._prober.health.score
 
-    def view(self, member: Member, now: float) -> MemberView:
-        """One member with its records, as replicas see it."""
-        records = {stored.kind: stored for stored in self._table.of(member.node_id)}
-        advertisement = records.get(RecordKind.ADVERTISEMENT)
-        load = records.get(RecordKind.LOAD)
-        fits = advertisement is not None and advertisement.record.instance == member.instance
-        return MemberView(
-            node_id=member.node_id,
-            instance=member.instance,
-            incarnation=member.incarnation,
-            state=member.state,
-            advertisement=advertisement.payload if advertisement is not None and fits else b"",
-            load=load.payload if load is not None and load.record.instance == member.instance else b"",
-            load_age_ms=round(load.age_s(now) * 1000.0) if load is not None else 0,
-            rtt_us=round(member.rtt_ms * 1000.0),
-        )
-
     def views(self, now: float) -> list[MemberView]:
         """All members in the order of their ids."""
-        return [self.view(member, now) for member in sorted(self.members, key=lambda member: member.node_id)]
+        return [view_of(member, self._table, now) for member in sorted(self.members, key=lambda member: member.node_id)]
 
-    def comparable(self) -> tuple[tuple[str, State, int, int, tuple[Version, ...]], ...]:
-        """The table such that two nodes that have heard the same compare equal: id, state, instance, incarnation and
-        the versions of the records, in the order of ids. Who accuses whom, ages and round trips are each node's own."""
-        return tuple(
-            (
-                member.node_id,
-                member.state,
-                member.instance,
-                member.incarnation,
-                tuple(stored.version for stored in self._table.of(member.node_id)),
-            )
-            for member in sorted(self.members, key=lambda member: member.node_id)
-        )
+    def comparable(self) -> Comparable:
+        """What must be equal on two nodes that have heard the same (``view.comparable``)."""
+        return comparable(self.members, self._table)
 
     # Receiving.
+
+    def _receivers_by_type(self) -> dict[type[Header], Callable[[Any, Hashable, float], None]]:
+        return {
+            Ack: self._receive_ack,
+            Claims: lambda claims, route, now: self._apply(claims.claims, now),
+            Delta: lambda delta, route, now: self._took(self._sync.receive_delta(delta, route, now)),
+            Digest: self._sync.receive_digest,
+            Hello: self._admission.receive_hello,
+            HelloAnswer: self._receive_hello_answer,
+            Nack: lambda nack, route, now: self._prober.receive_nack(nack),
+            Ping: self._receive_ping,
+            PingReq: self._prober.receive_ping_req,
+            Records: lambda records, route, now: self._took(self._intake.take(records.records, records.node_id, now)),
+            Snapshot: lambda part, route, now: self._took(self._snapshots.receive_snapshot(part, now)),
+            SnapshotRequest: self._snapshots.receive_request,
+            Versions: lambda versions, route, now: self._sync.receive_versions(versions, now),
+        }
 
     def _receive_ping(self, ping: Ping, route: Hashable, now: float) -> None:
         self._apply(ping.claims, now)
@@ -388,8 +370,12 @@ class Peer:
         """Subscribe as the overlay says; whoever is newly subscribed to, or came back, hears from this node directly,
         because it may not know yet that there is anybody to subscribe to."""
         here = {member.node_id: member for member in self.members.others_here() if member.gossip_address}
+        gossip_addresses = {node_id: member.gossip_address for node_id, member in here.items()}
+        if gossip_addresses == self._gossip_addresses and not arrived:
+            return
+        self._gossip_addresses = gossip_addresses
         neighbours = self._overlay.neighbours(list(here))
-        addresses = {here[node_id].gossip_address for node_id in neighbours}
+        addresses = {gossip_addresses[node_id] for node_id in neighbours}
         self._events += [Unsubscribe(address) for address in sorted(self._subscribed - addresses)]
         self._events += [Subscribe(address) for address in sorted(addresses - self._subscribed)]
         for node_id in sorted(neighbours):

@@ -61,8 +61,8 @@ class Snapshots:
         self._retry_at = self._alone_at = float("inf")
 
     def next_timer(self) -> float:
-        somebody = any(True for _ in self._sources())
-        return min(self._alone_at, self._retry_at if somebody and not self.has_table else float("inf"))
+        waiting = not self.has_table and bool(self._sources())
+        return min(self._alone_at, self._retry_at if waiting else float("inf"))
 
     def handle_timer(self, now: float) -> None:
         if self._alone_at <= now:
