@@ -72,6 +72,7 @@ class Author:
                 capabilities=self._capabilities,
                 draining=self._draining,
                 version=self._identity.version,
+                http_port=self._identity.http_port,
             ),
             now,
         )

@@ -23,6 +23,8 @@ class Identity(Struct, frozen=True):
     gossip_address: str
     """``IP:PORT`` of its gossip XPUB."""
     version: str = ""
+    http_port: int = 0
+    """Port of this box's HTTP gateways; 0: it has none."""
 
 
 class Credentials(NamedTuple):
