@@ -1,0 +1,227 @@
+"""``bin/up``: two boxes on this machine's loopback, so that a newcomer sees a request cross a mesh.
+
+Each box is a ``zmesh up`` of its own on an address of its own (127.0.0.1 and 127.0.0.2), with the same ports. Their
+services come from ``a.toml`` and ``b.toml`` in one directory; everything else is set by flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from zmesh.cli.exit_status import ExitStatus
+from zmesh.errors import ConfigurationError
+from zmesh.lifeline import die_with_parent
+from zmesh.net.ports import who_listens
+
+__all__ = ["main"]
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "quickstart"
+ADDRESSES = {"box-a": "127.0.0.1", "box-b": "127.0.0.2"}
+READY_TIMEOUT_S = 120.0
+POLL_S = 0.1
+STOP_TIMEOUT_S = 2.5
+"""After this a box that still runs is killed: Ctrl-C is promised to take at most 3 s."""
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived; a BaseException so that no handler of errors swallows it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the quick start until Ctrl-C; exits 2 with one line when the machine or the services are not fit."""
+    options = _parse(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        _check_ports(options.port)
+        _check_services(options.services)
+        with tempfile.TemporaryDirectory(prefix="zm-") as directory, _boxes(Path(directory), options) as boxes:
+            _wait_until_ready(boxes, options)
+            print(_greeting(options.port), flush=True)
+            _wait_for_end(boxes)
+    except ConfigurationError as error:
+        print(f"bin/up: {error}", file=sys.stderr)
+        sys.exit(ExitStatus.USAGE)
+    except Interrupted:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(ExitStatus.OK)
+    sys.exit(ExitStatus.FAILED)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bin/up",
+        description="Start two boxes on loopback, box-a at 127.0.0.1 and box-b at 127.0.0.2, with real services. "
+        "Plain TCP and open HTTP: for this machine only.",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="HTTP port of both boxes (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="HTTP worker processes a box (default: %(default)s)")
+    parser.add_argument(
+        "--services",
+        type=Path,
+        default=EXAMPLES,
+        metavar="DIR",
+        help="directory with a.toml and b.toml, the [[service]] tables of each box (default: examples/quickstart)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting of both boxes, such as gateway.finger_ttl_s=0",
+    )
+    return parser.parse_args(arguments)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise Interrupted
+
+
+def _check_ports(http_port: int) -> None:
+    for address in ADDRESSES.values():
+        for port, remedy in (
+            (http_port, "choose another with --port"),
+            *((p, _mesh_remedy(p)) for p in (7400, 7401, 7402)),
+        ):
+            holder = who_listens(address, port)
+            if holder:
+                raise ConfigurationError(f"port {port} of {address} is taken by {holder}; {remedy}")
+
+
+def _mesh_remedy(port: int) -> str:
+    name = {7400: "request", 7401: "gossip", 7402: "lobby"}[port]
+    return f"stop it, or choose another with --set mesh.{name}_port=..."
+
+
+def _check_services(directory: Path) -> None:
+    for name in ("a.toml", "b.toml"):
+        if not (directory / name).is_file():
+            raise ConfigurationError(f"--services {directory}: no {name} there; copy examples/quickstart and change it")
+
+
+@contextmanager
+def _boxes(directory: Path, options: argparse.Namespace) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Both boxes as running processes; on the way out they are stopped, by force after STOP_TIMEOUT_S."""
+    boxes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for node_id, address in ADDRESSES.items():
+            boxes[node_id] = subprocess.Popen(
+                _command(node_id, address, directory / node_id[-1], options),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        yield boxes
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        _stop(boxes)
+
+
+def _stop(boxes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for box in boxes.values():
+        box.terminate()
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    for box in boxes.values():
+        try:
+            box.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            box.kill()
+            box.wait()
+
+
+def _command(node_id: str, address: str, directory: Path, options: argparse.Namespace) -> list[str]:
+    directory.mkdir()
+    overrides = {
+        "node.id": node_id,
+        "node.runtime_dir": str(directory / "run"),
+        "node.state_dir": str(directory / "state"),
+        "node.log_level": "warning",
+        "vpn.address": address,
+        "mesh.seeds": "" if node_id == "box-a" else f"{ADDRESSES['box-a']}:7402",
+        "gateway.bind": f"{address}:{options.port}",
+        "gateway.workers": str(options.workers),
+    }
+    flags = [f"--set={key}={value}" for key, value in overrides.items()] + [f"--set={item}" for item in options.set]
+    services = (options.services / f"{node_id[-1]}.toml").resolve()
+    return [sys.executable, "-m", "zmesh", "up", "--config", str(services), *flags]
+
+
+def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], options: argparse.Namespace) -> None:
+    """Poll both gateways until each sees both boxes and the services that both configurations name."""
+    expected = {name for file in ("a.toml", "b.toml") for name in _service_names(options.services / file)}
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    waiting = set(boxes)
+    seen: set[str] = set()
+    while waiting:
+        for node_id in sorted(waiting):
+            status = boxes[node_id].poll()
+            if status is not None:
+                raise ConfigurationError(f"{node_id} ended with status {status}; its last lines above say why")
+            seen = _services_seen(ADDRESSES[node_id], options.port)
+            if seen >= expected:
+                waiting.discard(node_id)
+        if waiting and time.monotonic() > deadline:
+            missing = ", ".join(sorted(expected - seen)) or "an answer"
+            raise ConfigurationError(
+                f"{', '.join(sorted(waiting))}: not ready in {READY_TIMEOUT_S:.0f} s, missing: {missing}"
+            )
+        time.sleep(POLL_S)
+
+
+def _service_names(file: Path) -> list[str]:
+    import tomllib
+
+    return [service["name"] for service in tomllib.loads(file.read_text()).get("service", []) if "name" in service]
+
+
+def _services_seen(address: str, port: int) -> set[str]:
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}/mesh/services", timeout=1.0) as answer:
+            return {service["name"] for service in json.load(answer)["services"]}
+    except (urllib.error.URLError, OSError, ValueError):
+        return set()
+
+
+def _wait_for_end(boxes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Return when a box has ended by itself; Ctrl-C raises out of here."""
+    while True:
+        for node_id, box in boxes.items():
+            if box.poll() is not None:
+                print(f"bin/up: {node_id} ended with status {box.returncode}", file=sys.stderr)
+                return
+        time.sleep(POLL_S)
+
+
+def _greeting(port: int) -> str:
+    a, b = (f"http://{address}:{port}" for address in ADDRESSES.values())
+    json_header = "-H 'Content-Type: application/json'"
+    return f"""
+box-a  {a}   word-count
+box-b  {b}   word-count, language-id
+
+A service that only box-b has, asked of box-a:
+  curl -si {a}/service/language-id {json_header} -d '{{"text": "Le chat dort sur le canapé."}}'
+A service that box-a has itself:
+  curl -si {a}/service/word-count {json_header} -d '{{"text": "to be or not to be"}}'
+What box-a counted:
+  curl -s {a}/stats
+
+Ctrl-C stops both boxes.
+"""
+
+
+if __name__ == "__main__":
+    main()

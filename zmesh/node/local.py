@@ -1,0 +1,90 @@
+"""The shell around the dispatcher: this box's work. Moves messages, watches runner processes; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+
+from zmesh.dispatch.dispatcher import Dispatcher
+from zmesh.dispatch.event import Event, RunnerAttached
+from zmesh.net.alarm import Alarm
+from zmesh.net.router import Route, RouterSocket
+from zmesh.wire import Body, Header
+
+__all__ = ["Work"]
+
+
+class Work:
+    """Requests of every asker in, this box's runners out; lives in the event loop's thread."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop, on_event: Callable[[Event], None]
+    ) -> None:
+        """``on_event`` gets every event of the dispatcher, after its messages were sent."""
+        self._dispatcher = dispatcher
+        self._loop = loop
+        self._on_event = on_event
+        self._routers: Mapping[str, RouterSocket] = {}
+        self._alarm = Alarm(loop, self._ring)
+        self._pidfds: dict[int, int] = {}
+
+    def start(self, routers: Mapping[str, RouterSocket]) -> None:
+        """Begin to answer on ``routers``, by the socket name that their routes carry."""
+        self._routers = routers
+
+    def receive(self, route: Route, header: Header, body: Body) -> None:
+        """A message of an asker or a runner has come."""
+        self._dispatcher.receive(header, body, route, self._loop.time())
+        self.turn()
+
+    def unroutable(self, route: Route, header: Header) -> None:
+        """A message found no connection; whoever was there is gone. There is no other path it may come back on."""
+        self._dispatcher.unroutable(route, self._loop.time(), header, may_return=False)
+        self.turn()
+
+    def turn(self) -> None:
+        """Carry out what the dispatcher wants by now."""
+        dispatcher = self._dispatcher
+        while messages := dispatcher.messages_to_send():
+            for route, header, body in messages:
+                if not self._routers[route.socket].send(route.identity, header, body):  # type: ignore[attr-defined]
+                    dispatcher.unroutable(route, self._loop.time(), header, may_return=False)
+        while (event := dispatcher.next_event()) is not None:
+            if isinstance(event, RunnerAttached):
+                self._watch(event.pid)
+            self._on_event(event)
+        self._alarm.set(dispatcher.next_timer())
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._alarm.close()
+        for pid in tuple(self._pidfds):
+            self._unwatch(pid)
+
+    def _ring(self) -> None:
+        self._dispatcher.handle_timer(self._loop.time())
+        self.turn()
+
+    def _watch(self, pid: int) -> None:
+        """Learn of the process's end within a millisecond; its connection would tell only after dozens."""
+        if pid in self._pidfds:
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            self._loop.call_soon(self._exited, pid)
+            return
+        self._pidfds[pid] = pidfd
+        self._loop.add_reader(pidfd, self._exited, pid)
+
+    def _exited(self, pid: int) -> None:
+        self._unwatch(pid)
+        self._dispatcher.runner_exited(pid, self._loop.time())
+        self.turn()
+
+    def _unwatch(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid, None)
+        if pidfd is not None:
+            self._loop.remove_reader(pidfd)
+            os.close(pidfd)
