@@ -43,13 +43,14 @@ def run(settings: Settings) -> int:
         _Master(settings, listener).run()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
-    finally:
-        listener.close()
     return 0
 
 
-def _listen(bind: str) -> socket.socket:
-    """The listening socket, made here since gunicorn answers a taken port with five seconds of retries."""
+def _listen(bind: str) -> int:
+    """The listening socket's descriptor, gunicorn's to close from then on.
+
+    Made here since gunicorn answers a taken port with five seconds of retries.
+    """
     try:
         ip, port = split_address(bind)
     except ValueError as error:
@@ -65,7 +66,7 @@ def _listen(bind: str) -> socket.socket:
         holder = who_listens(str(ip), port)
         why = f"the port is taken by {holder}" if holder else error.strerror
         raise ConfigurationError(f"cannot listen on {bind}: {why}; set gateway.bind to another") from None
-    return listener
+    return listener.detach()
 
 
 class _Logger(Logger):  # type: ignore[misc]
@@ -82,7 +83,7 @@ class _Logger(Logger):  # type: ignore[misc]
 class _Master(BaseApplication):  # type: ignore[misc]
     """gunicorn with its configuration given by program."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: int) -> None:
         self._settings = settings
         self._listener = listener
         super().__init__()
@@ -93,7 +94,7 @@ class _Master(BaseApplication):  # type: ignore[misc]
 
         gateway, limits = self._settings.gateway, HttpLimits()
         for name, value in {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": f"fd://{self._listener}",
             "workers": gateway.workers,
             "worker_class": bounded(gateway.body_timeout_s, limits),
             "worker_tmp_dir": str(_SHARED_MEMORY)
