@@ -17,7 +17,7 @@ from zmesh.net.frames import DONTWAIT, read, send
 from zmesh.net.loop_socket import LoopSocket
 from zmesh.net.monitor import Monitor
 from zmesh.net.outbox import Outbox, Outgoing
-from zmesh.wire import VERSION, Body, Dialect, Header, decode, encode
+from zmesh.wire import VERSION, Body, Dialect, Header, Topic, decode, encode
 
 __all__ = ["DealerSocket"]
 
@@ -84,8 +84,8 @@ class DealerSocket(LoopSocket):
         self.used = True
         if self.closed or self._outbox.full or not (self.up or now < self._down_since + self._connect_timeout_s):
             return False
-        frames = encode(header, body, version=self._version)
-        self._outbox.append(Outgoing(b"", header, frames, now + self._connect_timeout_s))
+        frames = encode(header, body, Topic.NONE, self._version)
+        self._outbox.append(Outgoing(header, frames, now + self._connect_timeout_s))
         self._schedule_turn()
         return True
 
@@ -105,15 +105,22 @@ class DealerSocket(LoopSocket):
         """Messages that wait for the connection or for room in its queue."""
         return len(self._outbox)
 
-    def _receive_one(self) -> None:
-        frame = self._receive(DONTWAIT, False)
-        self.used = True
-        try:
-            header, body = decode(read(self._receive, frame), self._dialect)
-        except RemoteProtocolError as error:
-            self._rejects.add(frame, error)
-            return
-        self._call(self._on_message, header, body)
+    def _receive_burst(self, messages_max: int) -> None:
+        receive, dialect, on_message = self._receive, self._dialect, self._on_message
+        for _ in range(messages_max):
+            frame = receive(DONTWAIT, False)
+            self.used = True
+            try:
+                header, body = decode(read(receive, frame), dialect)
+            except RemoteProtocolError as error:
+                self._rejects.add(frame, error)
+                continue
+            try:
+                on_message(header, body)
+            except Exception:
+                log.exception("%s: a callback failed", self.name)
+            if self.closed:
+                return
 
     def _has_outgoing(self) -> bool:
         return not self._blocked and bool(self._outbox)

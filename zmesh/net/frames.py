@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 
 from zmesh.errors import RemoteProtocolError
-from zmesh.wire import LIMITS, Body
+from zmesh.wire import Body
 
 __all__ = ["DONTWAIT", "EVENTS", "POLLIN", "POLLOUT", "SNDMORE_DONTWAIT", "lend", "read", "send"]
 
@@ -19,21 +19,17 @@ POLLIN = int(zmq.POLLIN)
 POLLOUT = int(zmq.POLLOUT)
 EVENTS = int(zmq.EVENTS)
 
-# A longer first frame is no message, and is not copied to find that out.
-_FIRST_COPIED_MAX = LIMITS.header_bytes_max + 2 * LIMITS.inline_body_bytes_max
-
 
 def read(receive: Callable[..., Any], first: zmq.Frame) -> tuple[Body, ...]:
     """All frames of the message whose first is ``first``; a body of its own is a view of its frame.
 
     Raises RemoteProtocolError, and takes all frames, when there are too many: the next message starts at its beginning.
     """
-    head: Body = first.bytes if len(first) <= _FIRST_COPIED_MAX else first.buffer
     if not first.more:
-        return (head,)
+        return (first.bytes,)
     body = receive(DONTWAIT, False)
     if not body.more:
-        return (head, body.buffer)
+        return (first.bytes, body.buffer)
     count = 2
     while body.more:
         body = receive(DONTWAIT, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -14,15 +15,12 @@ __all__ = ["Outbox", "Outgoing"]
 class Outgoing(NamedTuple):
     """An encoded message under way to libzmq."""
 
-    identity: bytes
-    """Routing id of its peer; empty where the socket has one peer."""
-
     header: Header
     """What to name when it is refused after all."""
 
     frames: list[Body]
 
-    expires_at: float
+    expires_at: float = math.inf
     """When it is refused if libzmq has not taken it, on the loop's clock; infinity: never."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from zmesh.net.loop_socket import LoopSocket
 from zmesh.wire import Body, Dialect, Header, Kind, Topic, decode, encode, subscription
 
 __all__ = ["SubSocket", "XPubSocket"]
+
+log = logging.getLogger(__name__)
 
 NO_KINDS = Dialect(frozenset(), frozenset())
 """Nobody says anything to a publisher but what to send."""
@@ -62,13 +65,14 @@ class XPubSocket(LoopSocket):
     def _send(self, frames: list[Body]) -> None:
         send(self._send_frame, frames)
 
-    def _receive_one(self) -> None:
-        frame = self._receive(DONTWAIT, False)
-        while frame.more:
+    def _receive_burst(self, messages_max: int) -> None:
+        for _ in range(messages_max):
             frame = self._receive(DONTWAIT, False)
-        # A subscription starts with 0 or 1, and libzmq has acted on it; anything else is no business of a publisher.
-        if frame.bytes[:1] not in (b"\0", b"\1"):
-            self._rejects.add(frame, "a message to a publisher")
+            while frame.more:
+                frame = self._receive(DONTWAIT, False)
+            # A subscription starts with 0 or 1, and libzmq has acted on it; else it is no business of a publisher.
+            if frame.bytes[:1] not in (b"\0", b"\1"):
+                self._rejects.add(frame, "a message to a publisher")
 
 
 class SubSocket(LoopSocket):
@@ -117,11 +121,18 @@ class SubSocket(LoopSocket):
     def _flush(self) -> None:
         """A SUB sends nothing but subscriptions, which libzmq queues itself."""
 
-    def _receive_one(self) -> None:
-        frame = self._receive(DONTWAIT, False)
-        try:
-            header, body = decode(read(self._receive, frame), self._dialect)
-        except RemoteProtocolError as error:
-            self._rejects.add(frame, error)
-            return
-        self._call(self._on_message, header, body)
+    def _receive_burst(self, messages_max: int) -> None:
+        receive, dialect, on_message = self._receive, self._dialect, self._on_message
+        for _ in range(messages_max):
+            frame = receive(DONTWAIT, False)
+            try:
+                header, body = decode(read(receive, frame), dialect)
+            except RemoteProtocolError as error:
+                self._rejects.add(frame, error)
+                continue
+            try:
+                on_message(header, body)
+            except Exception:
+                log.exception("%s: a callback failed", self.name)
+            if self.closed:
+                return

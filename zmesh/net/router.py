@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from zmesh.net.context import Context
 from zmesh.net.frames import DONTWAIT, SNDMORE_DONTWAIT, read, send
 from zmesh.net.loop_socket import LoopSocket
 from zmesh.net.outbox import Outbox, Outgoing
-from zmesh.wire import VERSION, Body, Dialect, Header, decode, encode
+from zmesh.wire import VERSION, Body, Dialect, Header, Topic, decode, encode
 
 __all__ = ["Route", "RouterSocket"]
 
@@ -63,7 +62,7 @@ class RouterSocket(LoopSocket):
         self._on_message = on_message
         self._on_unroutable = on_unroutable
         self._version = version
-        self._queue: list[Outgoing] = []
+        self._queue: list[tuple[bytes, Header, list[Body]]] = []
         self._waiting: dict[bytes, Outbox] = {}
         self._routes: dict[bytes, Route] = {}
         self._retry_timer: asyncio.TimerHandle | None = None
@@ -83,33 +82,44 @@ class RouterSocket(LoopSocket):
         goes to libzmq in order, is reported to ``on_unroutable``, or waits for its peer's queue to have room.
         Raises LocalProtocolError for a message over its limits; nothing is queued.
         """
-        waiting = self._waiting.get(identity)
-        if self.closed or (waiting is not None and waiting.full):
+        if self.closed or (identity in self._waiting and self._waiting[identity].full):
             return False
-        self._queue.append(Outgoing(identity, header, encode(header, body, version=self._version), math.inf))
+        self._queue.append((identity, header, encode(header, body, Topic.NONE, self._version)))
         self._schedule_turn()
         return True
 
     def close(self) -> None:
-        """Close; messages that wait for a full peer are given up with it."""
+        """Close; messages that wait for a full peer are given up with it, and their number is logged."""
+        if self.closed:
+            return
         super().close()
         if self._retry_timer is not None:
             self._retry_timer.cancel()
+        if self._waiting:
+            log.warning("%s: closed with %d messages for peers that took no more", self.name, self.waiting)
+            self._waiting.clear()
 
     @property
     def waiting(self) -> int:
         """Messages that wait for full peers."""
         return sum(map(len, self._waiting.values()))
 
-    def _receive_one(self) -> None:
-        identity = self._receive(DONTWAIT)
-        frame = self._receive(DONTWAIT, False)
-        try:
-            header, body = decode(read(self._receive, frame), self._dialect)
-        except RemoteProtocolError as error:
-            self._rejects.add(frame, error)
-            return
-        self._call(self._on_message, self._route(identity), header, body)
+    def _receive_burst(self, messages_max: int) -> None:
+        receive, dialect, routes, on_message = self._receive, self._dialect, self._routes, self._on_message
+        for _ in range(messages_max):
+            identity = receive(DONTWAIT)
+            frame = receive(DONTWAIT, False)
+            try:
+                header, body = decode(read(receive, frame), dialect)
+            except RemoteProtocolError as error:
+                self._rejects.add(frame, error)
+                continue
+            try:
+                on_message(routes.get(identity) or self._route(identity), header, body)
+            except Exception:
+                log.exception("%s: a callback failed", self.name)
+            if self.closed:
+                return
 
     def _route(self, identity: bytes) -> Route:
         route = self._routes.get(identity)
@@ -124,22 +134,21 @@ class RouterSocket(LoopSocket):
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        for message in queue:
-            waiting = self._waiting.get(message.identity)
-            if waiting is not None:
-                waiting.append(message)
+        for identity, header, frames in queue:
+            if identity in self._waiting:
+                self._waiting[identity].append(Outgoing(header, frames))
                 continue
-            taken = self._offer(message)
+            taken = self._offer(identity, frames)
             if taken is _Taken.FULL:
-                self._wait(message)
+                self._wait(identity, Outgoing(header, frames))
             elif taken is _Taken.UNROUTABLE:
-                self._call(self._on_unroutable, self._route(message.identity), message.header)
+                self._call(self._on_unroutable, self._route(identity), header)
 
-    def _offer(self, message: Outgoing) -> _Taken:
+    def _offer(self, identity: bytes, frames: list[Body]) -> _Taken:
         try:
-            self._send_frame(message.identity, SNDMORE_DONTWAIT)
+            self._send_frame(identity, SNDMORE_DONTWAIT)
             # With the routing id taken the rest is, too: the peer's queue counts whole messages.
-            send(self._send_frame, message.frames)
+            send(self._send_frame, frames)
         except zmq.Again:
             return _Taken.FULL
         except zmq.ZMQError as error:
@@ -148,8 +157,8 @@ class RouterSocket(LoopSocket):
             return _Taken.UNROUTABLE
         return _Taken.YES
 
-    def _wait(self, message: Outgoing) -> None:
-        outbox = self._waiting[message.identity] = Outbox(self._limits)
+    def _wait(self, identity: bytes, message: Outgoing) -> None:
+        outbox = self._waiting[identity] = Outbox(self._limits)
         outbox.append(message)
         self._retry_ms = self._limits.waiting_retry_min_ms
         if self._retry_timer is None:
@@ -173,7 +182,7 @@ class RouterSocket(LoopSocket):
         """Whether the peer took, or refused for good, any message."""
         progress = False
         while outbox and not self.closed:
-            taken = self._offer(outbox.messages[0])
+            taken = self._offer(identity, outbox.messages[0].frames)
             if taken is _Taken.FULL:
                 return progress
             progress = True
