@@ -211,10 +211,15 @@ def _files(first: Path, must_exist: bool) -> list[Path]:
     """The first file, if it is there, and those of ``conf.d`` beside it, in the order they are read."""
     first = Path(os.path.abspath(first))
     found = [first] if must_exist or first.exists() else []
+    directory = first.parent / "conf.d"
     try:
-        return [*found, *sorted((first.parent / "conf.d").glob("*.toml"))]
+        # Not glob, which takes a directory that it may not read for an empty one.
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return found
     except OSError as error:
-        raise ConfigurationError(f"{first.parent / 'conf.d'}: {error.strerror}") from None
+        raise ConfigurationError(f"{directory}: {error.strerror}") from None
+    return found + sorted(directory / name for name in names if name.endswith(".toml"))
 
 
 def _parse(path: Path) -> dict[str, Any]:

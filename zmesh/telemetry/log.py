@@ -163,6 +163,8 @@ def _encodable(value: object) -> object:
 def _escape(logger: object, method: str, event: EventDict) -> EventDict:
     """Control characters of every value as escapes; a traceback keeps its lines, set in from where a line begins."""
     for key, value in event.items():
+        if not isinstance(value, str) and repr(value).isprintable():
+            continue  # left to the renderer, which quotes texts that are not one word
         text = value if isinstance(value, str) else repr(value)
         text = text.encode(errors="backslashreplace").decode()
         if key in ("exception", "stack"):

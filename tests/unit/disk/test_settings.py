@@ -194,6 +194,13 @@ def test_the_default_file_may_be_absent(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.name for path in loaded.files] == ["a.toml"]
 
 
+def test_a_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "zmesh.toml").touch()
+    (tmp_path / "conf.d").touch()
+    with pytest.raises(ConfigurationError, match=r"conf\.d: Not a directory"):
+        load(tmp_path / "zmesh.toml", environ={})
+
+
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "zmesh.toml").write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigurationError, match="byte 5 is no UTF-8"):

@@ -56,12 +56,13 @@ def replica_command(
     service: ServiceConfig, gpus: Sequence[int], runtime_dir: str, environ: Mapping[str, str] = os.environ
 ) -> Command:
     """How to start one replica of ``service`` that sees ``gpus``."""
-    arguments = [service.python or sys.executable, "-m", "zmesh.runner", service.name]
+    python = service.python or sys.executable
+    arguments = [python, "-m", "zmesh.runner", service.name]
     arguments += ["--target", service.target, "--socket", f"{runtime_dir}/{RUNNER_SOCKET}"]
     arguments += ["--concurrency", str(service.concurrency)]
     for pattern in service.device_error_patterns:
         arguments += ["--device-error-pattern", pattern]
-    left_out = _SYSTEMD_VARIABLES | (_PYTHON_VARIABLES if service.python else frozenset())
+    left_out = _SYSTEMD_VARIABLES | (_PYTHON_VARIABLES if python != sys.executable else frozenset())
     environment = {name: value for name, value in environ.items() if name not in left_out}
     environment["PYTHONUNBUFFERED"] = "1"
     if gpus:

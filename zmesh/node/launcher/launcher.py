@@ -240,11 +240,19 @@ class Launcher:
                 self._tell(replica, state, detail)
 
     def _tell(self, replica: _Replica, state: State, detail: str) -> None:
-        words = {"detail": detail} if detail else {}
-        if state is State.QUARANTINED:
-            replica.log.error("runner quarantined", deaths=replica.supervisor.deaths_total, **words)
-        elif state is not State.STARTING:  # that is said with its pid, which is not known yet
-            replica.log.info("runner changed", state=state, pid=replica.supervisor.pid, **words)
+        process = replica.process
+        pid = process.pid if process else None
+        last_words = process.last_words if process else ()
+        match state:
+            case State.WAITING:
+                replica.log.warning("runner died", detail=detail, pid=pid, last_words=last_words)
+            case State.QUARANTINED:
+                deaths = replica.supervisor.deaths_total
+                replica.log.error("runner quarantined", detail=detail, pid=pid, deaths=deaths, last_words=last_words)
+            case State.STARTING:
+                pass  # said with its pid, which is not known yet
+            case _:
+                replica.log.info("runner changed", state=state, pid=pid, **({"detail": detail} if detail else {}))
         self._on_state(replica.service.name, replica.number, state, detail)
 
     def _spawn(self, replica: _Replica) -> None:
@@ -258,27 +266,20 @@ class Launcher:
         try:
             pid = process.start()
         except OSError as error:
-            self._died(replica, f"cannot be started: {error}", ())
+            replica.supervisor.exited(f"cannot be started: {error}", self._now())
             return
         replica.log.info("runner started", pid=pid, gpus=replica.gpus)
         replica.supervisor.started(pid, self._now())
 
     def _exited(self, replica: _Replica, process: Process, returncode: int) -> None:
         pid = replica.supervisor.pid
-        self._died(replica, describe_exit(returncode), process.last_words)
+        replica.memory_bytes = 0
+        detail = describe_exit(returncode)
+        cure = remedy(replica.command, process.last_words)
+        replica.supervisor.exited(f"{detail}: {cure}" if cure else detail, self._now())
         if pid is not None:
             self._on_exit(replica.service.name, pid)
         self._step(replica)
-
-    def _died(self, replica: _Replica, detail: str, last_words: tuple[str, ...]) -> None:
-        supervisor = replica.supervisor
-        pid, deaths = supervisor.pid, supervisor.deaths_total
-        cure = remedy(replica.command, last_words)
-        supervisor.exited(f"{detail}: {cure}" if cure else detail, self._now())
-        replica.memory_bytes = 0
-        if supervisor.deaths_total > deaths:
-            hint = {"remedy": cure} if cure else {}
-            replica.log.warning("runner died", pid=pid, exit=detail, last_words=last_words, **hint)
 
     def _arm(self) -> None:
         """One timer for all: at the earliest that any supervisor asks for."""

@@ -41,6 +41,8 @@ class Process:
         self._on_line = on_line
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
+        self.pid: int | None = None
+        """Since it was started; still told when it has ended."""
         self._popen: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._pipe = -1
@@ -63,6 +65,7 @@ class Process:
         )
         assert popen.stdout is not None
         self._popen = popen
+        self.pid = popen.pid
         self._pidfd = os.pidfd_open(popen.pid)
         self._pipe = popen.stdout.fileno()
         os.set_blocking(self._pipe, False)

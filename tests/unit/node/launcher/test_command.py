@@ -71,8 +71,9 @@ def test_nothing_of_the_nodes_python_reaches_another_interpreter() -> None:
     node = {"PYTHONPATH": "/node", "PYTHONHOME": "/node", "VIRTUAL_ENV": "/node", "PATH": "/bin"}
     other = replica_command(service(python="/opt/python"), (), "/run/zmesh", node).environment
     assert other == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
-    same = replica_command(service(), (), "/run/zmesh", node).environment
-    assert same["PYTHONPATH"] == "/node"
+    for python in ("", sys.executable):
+        same = replica_command(service(python=python), (), "/run/zmesh", node).environment
+        assert same["PYTHONPATH"] == "/node"
     said = replica_command(service(python="/opt/python", env={"PYTHONPATH": "/ocr"}), (), "/run/zmesh", node)
     assert said.environment["PYTHONPATH"] == "/ocr"
 

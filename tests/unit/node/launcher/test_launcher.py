@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.polling import wait_until_async
 from zmesh.config.box import LauncherLimits
@@ -119,7 +120,17 @@ def test_from_start_to_stop(environment: Path) -> None:
 
 def test_a_crash_is_told_with_last_words_and_at_last_a_quarantine(environment: Path) -> None:
     async def test() -> None:
-        watched = Watched(service(environment, "crash"))
+        with capture_logs() as logs:
+            watched = Watched(service(environment, "crash"))
+            await crash(watched)
+        deaths = [line for line in logs if line["event"] in ("runner died", "runner quarantined")]
+        assert [line["log_level"] for line in deaths][:3] == ["warning", "warning", "error"]
+        for line in deaths:
+            assert line["service"] == "ocr"
+            assert line["detail"].startswith("exit status 1")
+            assert line["last_words"][-1] == "cannot load the model"
+
+    async def crash(watched: Watched) -> None:
         async with watched.running():
             await watched.in_state(State.QUARANTINED)
             assert watched.only.last_words == ("hello from ocr gpus None", "cannot load the model")
