@@ -183,7 +183,7 @@ class Router:
         if flight is None or flight.id != request_id or flight.candidate is None:
             return
         candidate = flight.candidate
-        if candidate.endpoint.target != target:
+        if (candidate.endpoint.node_id, candidate.endpoint.instance) != target[:2]:
             return
         self._silence.doubt(candidate.endpoint, now)
         self._directory.fingers.drop_node(target.node_id)
