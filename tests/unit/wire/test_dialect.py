@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.wire.examples import MESSAGES, Message
+from tests.unit.wire.examples import MESSAGES
 from zmesh.errors import RemoteProtocolError
 from zmesh.wire import dialect
 from zmesh.wire.frame import RUNNER_VERSION, VERSION, Dialect, decode
@@ -26,13 +26,13 @@ def test_a_dialect_has_the_version_of_its_side(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
-def test_a_socket_reads_its_kinds_and_refuses_all_others(name: str, message: Message) -> None:
-    if message.kind in ALL[name].kinds:
-        assert decode(message.frames(), ALL[name]) == (message.header, message.body)
-    else:
-        with pytest.raises(RemoteProtocolError, match="is not accepted"):
-            decode(message.frames(), ALL[name])
+def test_a_socket_reads_its_kinds_and_refuses_all_others(name: str) -> None:
+    for message in MESSAGES.values():
+        if message.kind in ALL[name].kinds:
+            assert decode(message.frames(), ALL[name]) == (message.header, message.body)
+        else:
+            with pytest.raises(RemoteProtocolError, match="is not accepted"):
+                decode(message.frames(), ALL[name])
 
 
 def test_who_may_ask_for_work() -> None:
