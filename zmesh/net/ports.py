@@ -55,12 +55,11 @@ def _overlap(host: str, other: str) -> bool:
 
 def _process(inode: str) -> str | None:
     wanted = f"socket:[{inode}]"
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        process = Path("/proc", pid)
         try:
-            if any(os.readlink(descriptor.path) == wanted for descriptor in os.scandir(f"{entry.path}/fd")):
-                return f"{Path(entry.path, 'comm').read_text(encoding='utf-8').strip()} (pid {entry.name})"
+            if any(os.readlink(process / "fd" / number) == wanted for number in os.listdir(process / "fd")):
+                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (pid {pid})"
         except OSError:
             continue  # another user's, or gone meanwhile
     return None

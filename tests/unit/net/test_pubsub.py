@@ -35,8 +35,12 @@ def test_a_subscriber_hears_its_topics_from_every_publisher(new_loop):
             # Another kind and another topic are not asked for.
             publishers[0].publish(event(99), b"x", Topic.MEMBER)
             publishers[0].publish(mark(98), topic=Topic.GOSSIP)
-            publishers[0].publish(event(97), b"b" * 60_000, Topic.SERVICE)
-            await wait_until_async(lambda: heard[-1][0].sequence == 97, SOON_S)
+
+            def event_heard():
+                publishers[0].publish(event(97), b"b" * 60_000, Topic.SERVICE)
+                return heard[-1][0].sequence == 97
+
+            await wait_until_async(event_heard, SOON_S)
             assert len(heard[-1][1]) == 60_000
             assert {header.sequence for header, _ in heard} == {0, 1, 2, 97}
             subscriber.close()
@@ -154,3 +158,30 @@ def test_illegal_messages_are_counted_on_both_sides(new_loop):
             publisher.publish(mark(1))
 
     run(new_loop, test())
+
+
+def test_a_callback_that_raises_is_logged_and_one_that_closes_ends_it(new_loop, caplog):
+    async def test():
+        with closing_context() as context:
+            publisher = XPubSocket(context, "pub")
+            heard = []
+
+            def on_message(header, _body):
+                heard.append(header)
+                if len(heard) > 1:
+                    subscriber.close()
+                raise ZeroDivisionError("of the callback")
+
+            subscriber = SubSocket(context, "sub", dialect.EVENTS, on_message)
+            subscriber.subscribe(Kind.REPLICA_MARK, Topic.REPLICA)
+            subscriber.connect(publisher.bind(ANYWHERE))
+
+            def closed():
+                publisher.publish(mark(1), topic=Topic.REPLICA)
+                return subscriber.closed
+
+            await wait_until_async(closed, SOON_S)
+            publisher.close()
+
+    run(new_loop, test())
+    assert "sub: a callback failed" in caplog.text
