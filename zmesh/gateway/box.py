@@ -67,6 +67,10 @@ class Box:
         """The whole table has come once."""
         return self._replica.synced
 
+    def now(self) -> float:
+        """The clock that fingers expire by, monotonic seconds, the same in all processes of this box."""
+        return self._clock()
+
     def uptime_s(self) -> float:
         """Seconds since this box's node started."""
         return self._replica.uptime_s(self._clock())

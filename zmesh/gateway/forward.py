@@ -58,6 +58,7 @@ class Forwarder:
         self._alarm: Alarm | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turning = False
+        self._told_meanwhile = False
 
     # Life
 
@@ -180,7 +181,8 @@ class Forwarder:
     def _turn(self) -> None:
         """Do what the machines want done, until they want nothing more."""
         if self._turning or self._carrier is None:
-            return  # a callback of the carrier from within a turn: the turn goes on until nothing is left
+            self._told_meanwhile = True  # by a callback of the carrier, from within a turn: the turn goes on
+            return
         self._turning = True
         try:
             while self._carry_on():
@@ -190,19 +192,19 @@ class Forwarder:
         self._rearm()
 
     def _carry_on(self) -> bool:
+        """Whether anything came up meanwhile: a message that was refused at once, or a callback."""
         assert self._carrier is not None
-        busy = False
+        self._told_meanwhile = False
         for header in self._replica.messages_to_send():
             self._carrier.send_home(header)
         while (change := self._replica.next_event()) is not None:
             self._router.replica_changed(change, self._clock())
         for message in self._router.messages_to_send():
-            busy = True
             if not self._carrier.send(message.to, message.header, message.body):
                 self.refused(message.to, message.header)
         while (event := self._router.next_event()) is not None:
             self._take(event)
-        return busy
+        return self._told_meanwhile
 
     def _take(self, event: RouterEvent) -> None:
         if isinstance(event, FingerChanged):

@@ -1,4 +1,5 @@
-"""The request as zmesh's resources see it: Falcon's, with a bounded reader of the body and the headers zmesh knows.
+"""HTTP as zmesh's resources see it: Falcon's request with a bounded reader of the body and the headers zmesh knows,
+and documents as answers.
 
 Decides which headers are legal and when a body is too large; what is wrong with either is a Problem.
 """
@@ -10,15 +11,18 @@ import time
 from typing import Any
 
 import falcon.asgi
+import msgspec
 
 from zmesh.gateway.problems import Disconnected, Problem
 from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol
 
-__all__ = ["Request"]
+__all__ = ["Request", "render"]
 
 # W3C Trace Context, version 00 and what later versions promise to keep.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{1,150})?")
 _KEY_LENGTH_MAX = 255
+
+_encoder = msgspec.json.Encoder()
 
 
 class Request(falcon.asgi.Request):
@@ -92,3 +96,10 @@ class Request(falcon.asgi.Request):
 
 def _too_large(bytes_max: int) -> Problem:
     return Problem(413, "body-too-large", f"The request body is above the limit of {bytes_max} bytes")
+
+
+def render(resp: falcon.asgi.Response, document: Any) -> None:
+    """Answer with ``document`` as JSON; figures of this moment are not for a cache to keep."""
+    resp.content_type = "application/json"
+    resp.cache_control = ["no-store"]
+    resp.data = _encoder.encode(document)

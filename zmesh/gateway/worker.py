@@ -98,7 +98,7 @@ class GatewayWorker(UvicornWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # uvicorn's own lines go the way of this process's others; its access log stays off, it costs as much as routing.
+        # uvicorn's lines go the way of this process's others; its access log stays off, it costs as much as routing.
         logger = logging.getLogger("uvicorn.error")
         logger.propagate = True
         logger.setLevel(logging.WARNING)

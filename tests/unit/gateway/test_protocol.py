@@ -9,6 +9,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from tests.polling import wait_until_async
 from zmesh.config.limits import HttpLimits
 from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol, sweep
 
@@ -82,8 +83,7 @@ def run(test: Callable[[Bench, Callable[[], Awaitable[tuple[Reader, Writer]]]], 
 
 
 async def settle(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
+    await wait_until_async(condition, 5, interval_s=0.001)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /serv", b"POST / HTTP/1.1\r\nhost: a\r\nx-slow: "])

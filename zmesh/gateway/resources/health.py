@@ -6,9 +6,8 @@ import falcon.asgi
 from msgspec import Struct
 
 from zmesh.gateway.box import Box, Status
-from zmesh.gateway.http import Request
+from zmesh.gateway.http import Request, render
 from zmesh.gateway.problems import Problem
-from zmesh.gateway.rendering import render
 
 __all__ = ["HealthResource", "LiveResource", "ReadyResource"]
 

@@ -6,8 +6,7 @@ import falcon.asgi
 from msgspec import Struct
 
 from zmesh.gateway.box import Box, CapabilitiesView, capabilities_view, http_url
-from zmesh.gateway.http import Request
-from zmesh.gateway.rendering import render
+from zmesh.gateway.http import Request, render
 from zmesh.membership.replica import ReplicaMember
 from zmesh.wire.membership import State
 

@@ -6,9 +6,8 @@ import falcon.asgi
 
 from zmesh import __version__
 from zmesh.gateway.box import Box
-from zmesh.gateway.http import Request
+from zmesh.gateway.http import Request, render
 from zmesh.gateway.openapi import describe
-from zmesh.gateway.rendering import render
 from zmesh.gateway.resources.mesh import services_of
 
 __all__ = ["OpenApiResource"]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import falcon.asgi
 from msgspec import Struct
 
 from zmesh.gateway.box import Box, CapabilitiesView
 from zmesh.gateway.forward import Forwarder
-from zmesh.gateway.http import Request
-from zmesh.gateway.rendering import render
+from zmesh.gateway.http import Request, render
 from zmesh.telemetry.metrics import CONTENT_TYPE, Metrics, RoutingTotals
 
 __all__ = ["MetricsResource", "StatsResource"]
@@ -41,7 +38,7 @@ class StatsResource:
             vpn_ip=box.vpn_ip,
             services=box.services(),
             capabilities=box.capabilities(),
-            routing=self._metrics.totals(time.monotonic()),
+            routing=self._metrics.totals(box.now()),
         )
         render(resp, stats)
 
