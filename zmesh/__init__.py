@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("service", "set_up"):
+    if name in ("Request", "Response", "service", "set_up"):
         from zmesh.runner import service as module
 
         return getattr(module, name)

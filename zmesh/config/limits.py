@@ -90,8 +90,8 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     it published meanwhile is not missed for a whole sync interval."""
 
     sync_versions_max: int = 1_500
-    sync_claims_max: int = 512
-    """Versions, and claims, in one message of a sync: at about 100 bytes each they fit a header together; what is left
+    sync_claims_max: int = 384
+    """Versions, and claims, in one message of a sync: at 100 to 160 bytes each they fit a header together; what is left
     over waits for the next exchange."""
 
     delta_records_max: int = 256
@@ -313,7 +313,7 @@ class RunnerLimits(Struct, frozen=True, kw_only=True):
     send_timeout_s: float = 5.0
     """An answer waits so long for a node that does not read; a request of a node that is gone is gone with it."""
 
-    device_exit_s: float = 5.0
+    device_exit_s: float = 2.0
     """After a fatal device error other requests in hand have so long to end: calls into that device may hang."""
 
 

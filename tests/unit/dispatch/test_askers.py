@@ -90,8 +90,11 @@ def test_a_route_heard_again_is_no_orphan():
     askers.gone("a", True, 10.0)
     assert list(askers.beats()) == []
     assert askers.routes == ()
+    other = attached(askers, "b", 2)
+    askers.gone("b", True, 10.2)
     askers.heard("a", 10.5)
-    assert askers.given_up(20.0) == []
+    assert askers.next_grace_end() == 11.2
+    assert askers.given_up(20.0) == [other]
     assert len(list(askers.beats())) == 1
     assert askers.routes == ("a",)
 

@@ -212,6 +212,16 @@ def test_a_refused_request_that_has_its_end_already_does_not_run_again():
     assert len(box.ended()) == 1
 
 
+def test_what_has_its_end_already_is_not_lost_again():
+    box = Box(drain_finish_s=0.0)
+    box.runner()
+    box.ask(1)
+    box.dispatcher.drain(box.now)
+    box.dispatcher.runner_exited(11, box.now)
+    assert len(box.ended()) == 1
+    assert RunnerGone("ocr", 11, 1, "exited", 0) in events(box)
+
+
 def test_a_cancelled_request_whose_send_was_refused_ends_there():
     box = Box()
     box.runner()
