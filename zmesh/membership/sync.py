@@ -132,12 +132,13 @@ class Sync:
         theirs = {(version.node_id, version.kind): version for version in versions.versions}
         parcel = Parcel(self._members, self._table, self._limits, now)
         self._pack_what_they_lack(versions, theirs, parcel)
-        wanted = [key for key, version in theirs.items() if self._lacks(version)]
+        lacking = [key for key, version in theirs.items() if self._lacks(version)]
+        wanted = lacking[: self._limits.delta_records_max]
         if parcel.records or parcel.claims or wanted:
             own = self._members.own
             delta = Delta(own.node_id, own.instance, parcel.records, parcel.claims, tuple(wanted))
             self._outbox.append(Outgoing(Dial(member.request_address), delta))
-        if parcel.is_full or len(wanted) > self._limits.delta_records_max:
+        if parcel.is_full or len(lacking) > len(wanted):
             self.soon(member.node_id, now + self._limits.gossip_interval_s)
 
     def _pack_what_they_lack(

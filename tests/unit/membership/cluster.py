@@ -31,6 +31,8 @@ class Box:
     incarnation: int = 0
     is_up: bool = True
     is_frozen: bool = False
+    alarm: float | None = None
+    wanted: set[str] = field(default_factory=set)
     subscriptions: set[str] = field(default_factory=set)
     events: list[tuple[float, Event]] = field(default_factory=list)
     inbox: list[tuple[wire.Header, Hashable]] = field(default_factory=list)
@@ -116,9 +118,9 @@ class Cluster:
         while True:
             mail_at = self._mail[0][0] if self._mail else float("inf")
             timers = [
-                (timer, key)
+                (box.alarm, key)
                 for key, box in self.boxes.items()
-                if box.is_up and not box.is_frozen and (timer := box.peer.next_timer()) is not None
+                if box.is_up and not box.is_frozen and box.alarm is not None
             ]
             timer_at, key = min(timers, default=(float("inf"), ""))
             if min(mail_at, timer_at) > until:
@@ -171,13 +173,16 @@ class Cluster:
             match event:
                 case Subscribe(address=address):
                     # As over TCP, a subscription takes a moment to reach the publisher.
+                    box.wanted.add(address)
                     self._post("", key, [], "subscribe", address)
                 case Unsubscribe(address=address):
+                    box.wanted.discard(address)
                     box.subscriptions.discard(address)
         for outgoing in box.peer.messages_to_send():
             self.sent.append((self.now, key, outgoing))
             self._send(key, outgoing)
         box.incarnation = box.peer.members.own.incarnation
+        box.alarm = box.peer.next_timer()
 
     def _send(self, key: str, outgoing: Outgoing) -> None:
         match outgoing.to:
@@ -215,7 +220,7 @@ class Cluster:
             return
         if socket == "subscribe":
             assert isinstance(route, str)
-            box.subscriptions.add(route)
+            box.subscriptions |= {route} & box.wanted
             return
         dialect = {
             "request": REQUEST_ROUTER,

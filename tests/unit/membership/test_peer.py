@@ -1,0 +1,526 @@
+"""Whole nodes among each other, over the real wire: joining, dying, coming back, leaving, healing, resting."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+
+from tests.unit.membership.cluster import Box, Cluster
+from tests.unit.membership.parts import LIMITS, identity
+from zmesh.config.limits import MembershipLimits
+from zmesh.membership.event import (
+    Conflict,
+    IncarnationRaised,
+    MemberChanged,
+    MemberForgotten,
+    Refused,
+    Rejected,
+    Subscribe,
+    Synced,
+    Unsubscribe,
+)
+from zmesh.membership.identity import UNSIGNED
+from zmesh.membership.outgoing import Dial, Publish
+from zmesh.membership.peer import Peer
+from zmesh.wire.membership import Claims, Delta, Digest, Nack, Ping, RecordKind, Records, State, Versions
+from zmesh.wire.record import Advertisement, Capabilities, ServiceLoad, ServiceOffer, SignedRecord, decode_record
+
+IPS = {"a": "10.42.0.1", "b": "10.42.0.2", "c": "10.42.0.3"}
+OCR = (ServiceOffer("vision-ocr", 1),)
+
+
+def mesh(size: int = 3, **weather: object) -> Cluster:
+    """``size`` nodes that all know each other; the first is the seed and has none itself."""
+    cluster = Cluster(**weather)  # type: ignore[arg-type]
+    for number in range(size):
+        cluster.start(name(number), seeds=("a",) if number else (), ip=f"10.42.0.{number + 1}")
+        cluster.run(0.02)
+    everybody = [name(number) for number in range(size)]
+    cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in everybody), 20.0, 0.1)
+    return cluster
+
+
+def name(number: int) -> str:
+    return "abc"[number] if number < 3 else f"n{number:02}"
+
+
+def services_seen(box: Box, node_id: str) -> tuple[ServiceOffer, ...]:
+    (view,) = [view for view in box.peer.views(0.0) if view.node_id == node_id]
+    if not view.advertisement:
+        return ()
+    record = decode_record(view.advertisement)
+    assert isinstance(record, Advertisement)
+    return record.services
+
+
+def false_deaths(cluster: Cluster, *, of: str) -> int:
+    return sum(cluster.states_told(key, node_id).count(State.DEAD) for key in cluster.boxes for node_id in of)
+
+
+# Joining.
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")), ids="".join)
+@pytest.mark.parametrize("gap_s", [0.0, 0.3, 15.0])
+def test_three_nodes_and_one_seed_in_any_order_find_each_other(order: tuple[str, ...], gap_s: float) -> None:
+    cluster = Cluster()
+    for number, node_id in enumerate(order):
+        cluster.start(node_id, seeds=() if node_id == "a" else ("a",), ip=IPS[node_id])
+        cluster.run(gap_s if number < 2 else 0.0)
+    took = cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in "abc"), 2.0)
+    assert took < 1.0
+    cluster.run_until(cluster.all_equal, 1.0)
+    assert all(cluster.told(node_id, Synced)[-1] == Synced(alone=False) for node_id in "abc")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_seed_restarted_without_memory_or_seeds_is_found_again(seed: int) -> None:
+    cluster = mesh(seed=seed)
+    cluster.kill("a")
+    cluster.run(1.0)
+    cluster.start("a", seeds=(), keep_incarnation=False)
+    took = cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in "abc"), 2.0)
+    assert took < 2.0
+    cluster.run_until(cluster.all_equal, 2.0)
+    assert cluster.boxes["a"].peer.members.own.incarnation > 1
+
+
+def test_a_seed_long_gone_is_found_within_the_fast_pace() -> None:
+    cluster = mesh()
+    cluster.kill("a")
+    cluster.run(30.0)
+    assert cluster.all_see("a", State.DEAD)
+    cluster.start("a", seeds=())
+    assert cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in "abc"), 2.0) < 1.0
+
+
+def test_the_first_node_ever_is_alone_at_once_a_restarted_one_waits_to_be_found() -> None:
+    cluster = Cluster()
+    cluster.start("a", seeds=())
+    cluster.run(0.01)
+    assert cluster.told("a", Synced) == [Synced(alone=True)]
+    cluster.boxes["a"].is_up = False
+    again = cluster.start("a", seeds=())
+    cluster.run(LIMITS.join_timeout_s - 0.1)
+    assert not again.peer.synced
+    cluster.run(0.2)
+    assert cluster.told("a", Synced) == [Synced(alone=True)]
+
+
+def test_a_node_that_is_its_own_only_seed_is_alone_as_soon_as_it_knows() -> None:
+    cluster = Cluster()
+    cluster.start("a", seeds=())
+    cluster.start("a", seeds=("a",), keep_incarnation=False)
+    cluster.run(0.1)
+    assert cluster.told("a", Synced) == [Synced(alone=True)]
+
+
+def test_seeds_that_do_not_answer_are_no_error() -> None:
+    cluster = Cluster()
+    cluster.start("b", seeds=("a",), ip=IPS["b"])
+    cluster.run(LIMITS.join_timeout_s + 0.1)
+    assert cluster.told("b", Synced) == [Synced(alone=True)]
+    cluster.start("a", seeds=(), ip=IPS["a"])
+    cluster.run(1.0)
+    assert cluster.told("b", Synced)[-1] == Synced(alone=False)
+
+
+def test_everything_known_is_told_before_synced() -> None:
+    cluster = mesh(3)
+    cluster.start("d", seeds=("a",), ip="10.42.0.9")
+    cluster.run(1.0)
+    kinds = [event for _, event in cluster.boxes["d"].events if isinstance(event, MemberChanged | Synced)]
+    before = {
+        event.view.node_id for event in kinds[: kinds.index(Synced(alone=False))] if isinstance(event, MemberChanged)
+    }
+    assert before == {"a", "b", "c", "d"}
+
+
+# Dying and coming back.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_killed_node_is_dead_everywhere_soon_and_alive_again_after_a_restart(seed: int) -> None:
+    cluster = mesh(seed=seed)
+    cluster.run(seed * 0.37)
+    cluster.kill("c")
+    assert cluster.run_until(lambda: cluster.all_see("c", State.DEAD), 5.0) < 3.5
+    cluster.run(3.0)
+    before = cluster.boxes["c"].incarnation
+    cluster.start("c")
+    assert cluster.run_until(lambda: cluster.all_see("c", State.ALIVE), 3.0) < 1.0
+    cluster.run_until(cluster.all_equal, 2.0)
+    assert cluster.boxes["c"].incarnation > before
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_node_cut_off_without_any_hint_is_dead_within_5_s(seed: int) -> None:
+    cluster = mesh(seed=seed)
+    cluster.run(seed * 0.41)
+    cluster.boxes["c"].is_up = False
+    assert cluster.run_until(lambda: cluster.all_see("c", State.DEAD), 5.0) < 4.5
+
+
+def test_a_quick_restart_is_seen_as_a_new_instance_without_a_death() -> None:
+    cluster = mesh()
+    before = cluster.boxes["c"].peer.identity.instance
+    cluster.kill("c")
+    cluster.run(0.2)
+    cluster.start("c")
+    cluster.run(2.0)
+    for key in "ab":
+        member = cluster.boxes[key].peer.members.get("c")
+        assert member is not None
+        assert member.instance != before
+        assert State.DEAD not in cluster.states_told(key, "c")
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_nobody_is_held_for_dead_because_messages_are_lost(size: int) -> None:
+    cluster = mesh(size, seed=size, loss=0.05)
+    cluster.run(120.0)
+    assert false_deaths(cluster, of="abc") == 0
+
+
+def test_a_frozen_node_refutes_its_death_and_blames_nobody_else() -> None:
+    cluster = mesh()
+    cluster.boxes["c"].is_frozen = True
+    cluster.run_until(lambda: cluster.all_see("c", State.DEAD, among=("a", "b")), 5.0)
+    cluster.run(20.0)
+    before = cluster.boxes["c"].incarnation
+    cluster.thaw("c")
+    assert cluster.run_until(lambda: cluster.all_see("c", State.ALIVE), 3.0) < 1.0
+    cluster.run_until(cluster.all_equal, 2.0)
+    assert cluster.boxes["c"].incarnation > before
+    assert cluster.told("c", IncarnationRaised)[-1] == IncarnationRaised(cluster.boxes["c"].incarnation)
+    assert set(cluster.states_told("c", "a")) == set(cluster.states_told("c", "b")) == {State.ALIVE}
+
+
+def test_a_stalled_node_that_fires_its_timers_first_blames_nobody_either() -> None:
+    cluster = mesh()
+    cluster.boxes["c"].is_frozen = True
+    cluster.run(20.0)
+    box = cluster.boxes["c"]
+    box.peer.handle_timer(cluster.now)
+    cluster.thaw("c")
+    cluster.run(3.0)
+    assert set(cluster.states_told("c", "a")) == {State.ALIVE}
+    assert cluster.all_see("c", State.ALIVE)
+
+
+@pytest.mark.parametrize("lost_memory", [False, True])
+def test_the_parts_of_a_divided_mesh_find_each_other_and_nobody_dies_of_it(lost_memory: bool) -> None:
+    cluster = mesh(5)
+    left, right = ("a", "b"), ("c", "n03", "n04")
+    cuts = {pair for one in left for other in right for pair in ((one, other), (other, one))}
+    cluster.cuts = cuts
+    cluster.run_until(lambda: cluster.all_see("a", State.DEAD, among=right), 20.0, 0.1)
+    cluster.run_until(lambda: all(cluster.all_see(node_id, State.DEAD, among=left) for node_id in right), 20.0, 0.1)
+    told = {key: len(cluster.boxes[key].events) for key in cluster.boxes}
+    cluster.cuts = set()
+    cluster.run_until(cluster.all_equal, 40.0, 0.1)
+    everybody = [*left, *right]
+    assert all(cluster.all_see(node_id, State.ALIVE) for node_id in everybody)
+    for side in (left, right):
+        for key, node_id in itertools.product(side, side):
+            later = [event for _, event in cluster.boxes[key].events[told[key] :] if isinstance(event, MemberChanged)]
+            states = {event.view.state for event in later if event.view.node_id == node_id}
+            assert State.DEAD not in states, (key, node_id)
+
+
+def test_the_dead_are_forgotten_everywhere_together() -> None:
+    limits = MembershipLimits(memory_of_dead_s=20.0)
+    cluster = mesh(limits=limits)
+    cluster.kill("c")
+    cluster.run_until(lambda: cluster.all_see("c", State.DEAD), 5.0)
+    cluster.run(25.0)
+    for key in "ab":
+        assert cluster.told(key, MemberForgotten) == [MemberForgotten("c")]
+        assert cluster.boxes[key].peer.members.get("c") is None
+        assert all(view.node_id != "c" for view in cluster.boxes[key].peer.views(cluster.now))
+
+
+# Leaving.
+
+
+def leave(cluster: Cluster, key: str) -> None:
+    cluster.boxes[key].peer.leave(cluster.now)
+    cluster._pump(key)
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_a_departure_is_heard_at_once_and_final(loss: float) -> None:
+    cluster = mesh(loss=loss)
+    box = cluster.boxes["c"]
+    late = [sent.header for _, key, sent in cluster.sent if key == "c" and isinstance(sent.header, Records | Delta)]
+    leave(cluster, "c")
+    assert not box.peer.has_left
+    assert cluster.run_until(lambda: cluster.all_see("c", State.LEFT), 1.0) < 1.0
+    cluster.run_until(lambda: box.peer.has_left, 1.0)
+    assert box.peer.next_timer() is None
+    box.is_up = False
+    for header in late:
+        for key in "ab":
+            cluster.boxes[key].peer.receive(header, "late", cluster.now)
+    cluster.run(20.0)
+    assert cluster.all_see("c", State.LEFT)
+    for key in "ab":
+        assert cluster.states_told(key, "c")[-1] is State.LEFT
+        assert State.DEAD not in cluster.states_told(key, "c")
+
+
+def test_who_leaves_says_nothing_more() -> None:
+    cluster = mesh()
+    leave(cluster, "c")
+    leave(cluster, "c")
+    cluster.run(5.0)
+    told = [sent.header for at, key, sent in cluster.sent if key == "c" and at > cluster.now - 4.0]
+    assert told == []
+    cluster.boxes["c"].peer.receive(Ping("a", 1, 1, "c", 0), "route", cluster.now)
+    assert cluster.boxes["c"].peer.messages_to_send() == []
+
+
+def test_one_that_left_may_come_back() -> None:
+    cluster = mesh()
+    leave(cluster, "c")
+    cluster.run(2.0)
+    cluster.boxes["c"].is_up = False
+    cluster.start("c", keep_incarnation=False)
+    assert cluster.run_until(lambda: cluster.all_see("c", State.ALIVE), 2.0) < 1.0
+    cluster.run_until(cluster.all_equal, 2.0)
+
+
+# News.
+
+
+@pytest.mark.parametrize("size", [3, 20])
+def test_a_new_service_is_known_everywhere_within_half_a_second(size: int) -> None:
+    cluster = mesh(size)
+    cluster.run(2.0)
+    cluster.boxes["b"].peer.advertise(OCR, Capabilities(cpus=4), False, cluster.now)
+    cluster._pump("b")
+    others = [box for key, box in cluster.boxes.items() if key != "b"]
+    assert cluster.run_until(lambda: all(services_seen(box, "b") == OCR for box in others), 2.0) < 1.5
+    if size == 3:
+        assert cluster.now - cluster.sent[-1][0] < 0.5
+
+
+def test_a_service_that_comes_up_while_its_node_joins_is_not_missed() -> None:
+    cluster = mesh()
+    box = cluster.start("d", seeds=("a",), ip="10.42.0.9")
+    cluster.run(0.05)
+    box.peer.advertise(OCR, Capabilities(), False, cluster.now)
+    cluster._pump("d")
+    others = [cluster.boxes[key] for key in "abc"]
+    assert cluster.run_until(lambda: all(services_seen(other, "d") == OCR for other in others), 2.0) < 1.0
+
+
+def test_what_gossip_loses_sync_repairs() -> None:
+    cluster = mesh()
+    cluster.run(2.0)
+    cluster.loss = 1.0
+    cluster.boxes["b"].peer.advertise(OCR, Capabilities(), False, cluster.now)
+    cluster._pump("b")
+    cluster.loss = 0.0
+    others = [cluster.boxes[key] for key in "ac"]
+    cluster.run_until(lambda: all(services_seen(box, "b") == OCR for box in others), 8.0)
+    cluster.run_until(cluster.all_equal, 5.0)
+
+
+def test_load_goes_round_and_is_dropped_when_it_is_old() -> None:
+    limits = MembershipLimits(load_age_max_s=10.0)
+    cluster = mesh(limits=limits)
+    cluster.boxes["b"].peer.report_load((ServiceLoad("vision-ocr", 3),), 50, 10, (), cluster.now)
+    cluster._pump("b")
+    cluster.run(0.5)
+    assert all(view.load for view in cluster.boxes["a"].peer.views(cluster.now) if view.node_id == "b")
+    cluster.boxes["b"].is_up = False
+    cluster.run(15.0)
+    assert all(not view.load for view in cluster.boxes["a"].peer.views(cluster.now))
+
+
+def test_a_mesh_at_rest_is_quiet() -> None:
+    cluster = mesh()
+    cluster.boxes["b"].peer.report_load((), 5, 10, (), cluster.now)
+    cluster.run(5.0)
+    began = len(cluster.sent)
+    events = sum(len(box.events) for box in cluster.boxes.values())
+    cluster.run(60.0)
+    kinds = Counter(type(sent.header).__name__ for _, _, sent in cluster.sent[began:])
+    assert kinds["Ping"] == kinds["Ack"] == pytest.approx(3 * 60 / LIMITS.probe_interval_s, rel=0.02)
+    assert kinds["Digest"] == kinds["Versions"] == pytest.approx(3 * 60 / LIMITS.sync_interval_s, rel=0.2)
+    assert set(kinds) == {"Ping", "Ack", "Digest", "Versions"}
+    assert sum(len(box.events) for box in cluster.boxes.values()) == events
+
+
+def test_in_a_big_mesh_each_hears_a_few_and_passes_on() -> None:
+    cluster = mesh(20)
+    cluster.run(2.0)
+    assert all(len(box.subscriptions) == LIMITS.overlay_degree for box in cluster.boxes.values())
+    began = len(cluster.sent)
+    cluster.boxes["b"].peer.advertise(OCR, Capabilities(), False, cluster.now)
+    cluster._pump("b")
+    cluster.run(1.5)
+    published = [key for _, key, sent in cluster.sent[began:] if isinstance(sent.to, Publish)]
+    assert len(set(published)) > 10
+    cluster.run_until(cluster.all_equal, 5.0)
+    assert any(cluster.told(key, Unsubscribe) for key in cluster.boxes)
+
+
+def test_in_a_small_mesh_nobody_passes_on() -> None:
+    cluster = mesh()
+    cluster.run(2.0)
+    began = len(cluster.sent)
+    cluster.boxes["b"].peer.advertise(OCR, Capabilities(), False, cluster.now)
+    cluster._pump("b")
+    cluster.run(1.0)
+    assert {key for _, key, sent in cluster.sent[began:] if isinstance(sent.to, Publish)} == {"b"}
+    assert {event.address for event in cluster.told("c", Subscribe)} == {"10.42.0.1:7401", "10.42.0.2:7401"}  # type: ignore[union-attr]
+
+
+# Two of one name.
+
+
+def test_a_second_living_node_of_one_name_is_refused() -> None:
+    cluster = mesh()
+    cluster.start("b", key="double", seeds=("a",), ip="10.42.0.9")
+    cluster.run(3.0)
+    assert [type(event) for event in cluster.told("a", Conflict)] == [Conflict]
+    assert len(cluster.told("double", Refused)) == 1
+    for key in "ac":
+        member = cluster.boxes[key].peer.members.get("b")
+        assert member is not None
+        assert member.instance == cluster.boxes["b"].peer.identity.instance
+        assert set(cluster.states_told(key, "b")) == {State.ALIVE}
+
+
+def test_one_that_moved_to_another_box_takes_its_name_along() -> None:
+    cluster = mesh()
+    cluster.boxes["b"].is_up = False
+    cluster.start("b", key="moved", seeds=("a",), ip="10.42.0.9")
+    moved = cluster.boxes["moved"].peer
+
+    def found() -> bool:
+        members = [cluster.boxes[key].peer.members.get("b") for key in "ac"]
+        return all(member is not None and member.instance == moved.identity.instance for member in members)
+
+    assert cluster.run_until(found, 3.0) < 2.0
+    cluster.run(1.0)
+    assert cluster.told("a", Unsubscribe) == [Unsubscribe("10.42.0.2:7401")]
+
+
+# The machine itself.
+
+
+def lonely(**changes: object) -> Peer:
+    return Peer(identity("a"), (), LIMITS, random.Random(1), **changes)  # type: ignore[arg-type]
+
+
+def test_nothing_happens_before_the_start() -> None:
+    peer = lonely()
+    peer.receive(Ping("b", 1, 1, "a", 0), "route", 0.0)
+    peer.handle_timer(100.0)
+    peer.leave(100.0)
+    assert peer.next_timer() is None
+    assert peer.messages_to_send() == []
+    assert peer.next_event() is None
+    assert not peer.has_left
+
+
+def test_it_starts_one_above_what_it_ever_used_and_says_so_first() -> None:
+    peer = lonely(incarnation=41)
+    peer.start(0.0)
+    assert peer.next_event() == IncarnationRaised(42)
+    event = peer.next_event()
+    assert isinstance(event, MemberChanged)
+    assert (event.view.node_id, event.view.incarnation) == ("a", 42)
+    assert event.view.advertisement
+
+
+def test_it_never_asks_to_be_woken_in_the_past_nor_acts_too_early() -> None:
+    peer = lonely()
+    peer.start(50.0)
+    for now in (50.0, 50.3, 57.0):
+        peer.report_load((), 1, 1, (), now)
+        timer = peer.next_timer()
+        assert timer is not None
+        assert timer >= now
+        peer.handle_timer(now - 1.0)
+        peer.handle_timer(now)
+
+
+def test_a_kind_of_somebody_else_is_ignored() -> None:
+    from zmesh.wire.request import GoAway
+
+    peer = lonely()
+    peer.start(0.0)
+    peer.messages_to_send()
+    peer.receive(GoAway("b", 1), "route", 0.0)
+    assert peer.messages_to_send() == []
+
+
+def test_records_with_a_bad_signature_are_rejected_and_counted() -> None:
+    peer = lonely(credentials=UNSIGNED._replace(verify=lambda node_id, payload, signature: False))
+    peer.start(0.0)
+    record = Advertisement("b", 1, 1, 1, "10.42.0.2:7400", "10.42.0.2:7401")
+    peer.receive(Records("b", 1, (SignedRecord(msgspec.msgpack.encode(record)),)), "gossip", 0.0)
+    events = list(iter(peer.next_event, None))
+    assert [event.node_id for event in events if isinstance(event, Rejected)] == ["b"]
+    assert peer.members.get("b") is None
+
+
+def test_an_earlier_start_of_its_own_is_outranked() -> None:
+    peer = lonely()
+    peer.start(0.0)
+    earlier = Advertisement("a", 0x99, 8, 1, identity("a").request_address, identity("a").gossip_address)
+    peer.receive(Records("b", 1, (SignedRecord(msgspec.msgpack.encode(earlier)),)), "gossip", 0.0)
+    assert IncarnationRaised(9) in list(iter(peer.next_event, None))
+    peer.handle_timer(1.0)
+    published = [message.header for message in peer.messages_to_send() if isinstance(message.to, Publish)]
+    assert [type(header) for header in published] == [Claims, Records]
+    assert peer.health == 0
+
+
+def test_a_lost_connection_hurries_a_probe_of_who_was_there() -> None:
+    cluster = mesh()
+    peer = cluster.boxes["a"].peer
+    cluster.run(0.9)
+    peer.messages_to_send()
+    peer.unreachable("10.42.0.99:7400", cluster.now)
+    peer.unreachable("10.42.0.3:7400", cluster.now)
+    assert peer.next_timer() == cluster.now
+    peer.handle_timer(cluster.now)
+    assert Dial("10.42.0.3:7400") in [message.to for message in peer.messages_to_send()]
+
+
+def test_answers_out_of_the_blue_change_nothing() -> None:
+    cluster = mesh()
+    peer = cluster.boxes["a"].peer
+    before = peer.comparable()
+    peer.receive(Nack("b", 1, 1, "c"), "route", cluster.now)
+    peer.receive(Versions("b", 1, (1,)), "route", cluster.now)
+    assert peer.comparable() == before
+    assert peer.messages_to_send() == []
+
+
+def test_two_runs_of_one_seed_are_the_same_to_the_byte() -> None:
+    def run() -> list[object]:
+        cluster = mesh(4, seed=9, loss=0.1)
+        cluster.kill("c")
+        cluster.run(10.0)
+        return [(at, key, sent) for at, key, sent in cluster.sent]
+
+    assert run() == run()
+
+
+def test_digests_and_records_name_the_kinds_they_should() -> None:
+    cluster = mesh()
+    cluster.run(5.0)
+    digests = [sent.header for _, _, sent in cluster.sent if isinstance(sent.header, Digest)]
+    assert all(len(digest.buckets) == LIMITS.sync_buckets for digest in digests)
+    (row,) = [row for row in cluster.boxes["a"].peer.comparable() if row[0] == "b"]
+    assert [version.kind for version in row[4]] == [RecordKind.ADVERTISEMENT]
