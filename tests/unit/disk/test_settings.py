@@ -64,6 +64,15 @@ def test_flag_beats_variable_beats_later_file_beats_first_file(load_text: Load, 
     assert load_text(first, variable, {"gateway.workers": "15"}).settings.gateway.workers == 15
 
 
+def test_files_are_read_in_the_order_of_their_names(load_text: Load, tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    for number in (7, 3, 9, 1, 5, 8, 2, 6, 4):
+        (tmp_path / f"conf.d/{number}.toml").write_text(f"[gateway]\nworkers = {number}\n")
+    loaded = load_text("")
+    assert [path.stem for path in loaded.files[1:]] == list("123456789")
+    assert loaded.settings.gateway.workers == 9
+
+
 def test_variables_are_read_as_their_setting_needs(load_text: Load) -> None:
     environ = {
         "ZMESH_GATEWAY_BIND": "127.0.0.1:9000",

@@ -16,8 +16,12 @@ from zmesh.node import gpu as module
 from zmesh.node.gpu import GpuMonitor
 from zmesh.wire.record import Gpu
 
-LIMITS = GpuLimits(read_timeout_s=0.5, start_timeout_s=10.0, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
-HASTY = GpuLimits(read_timeout_s=0.3, start_timeout_s=0.3, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+LIMITS = GpuLimits(read_timeout_s=1.0, start_timeout_s=10.0, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+# A start takes 0.1 s, and a second on a machine that is busy with other tests.
+HASTY = GpuLimits(read_timeout_s=1.0, start_timeout_s=2.0, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+# Shorter than any start: nothing ever answers in time.
+HOPELESS = GpuLimits(read_timeout_s=1.0, start_timeout_s=0.02, interval_s=0.02, retry_first_s=0.02, retry_max_s=0.05)
+UNHURRIED = GpuLimits(read_timeout_s=1.0, start_timeout_s=10.0, interval_s=0.02, retry_first_s=0.5, retry_max_s=0.5)
 
 
 class Watched:
@@ -108,7 +112,7 @@ def test_a_driver_that_hangs_loses_all_and_is_tried_again(driver: Driver) -> Non
         async with watched.running() as task:
             driver.behaves("2 block")
             await watched.until(lambda: watched.told[1:], "both losses are told")
-            reason = "is lost: the driver did not answer within 0.5 s"
+            reason = "is lost: the driver did not answer within 1 s"
             assert watched.told == [("lost", 0, f"GPU 0 {reason}"), ("lost", 1, f"GPU 1 {reason}")]
             assert watched.indices == []
             assert not task.done()
@@ -117,6 +121,7 @@ def test_a_driver_that_hangs_loses_all_and_is_tried_again(driver: Driver) -> Non
             assert watched.told[2:] == [("found", 0), ("found", 1)]
 
     run(test())
+    assert _children() == []
 
 
 def test_a_driver_that_hangs_from_the_start_loses_what_services_name(driver: Driver) -> None:
@@ -136,7 +141,7 @@ def test_a_driver_that_hangs_from_the_start_loses_what_services_name(driver: Dri
 def test_no_hung_process_is_left(driver: Driver) -> None:
     async def test() -> None:
         driver.behaves("2 block")
-        watched = Watched(HASTY)
+        watched = Watched(HOPELESS)
         async with watched.running():
             await watched.until(lambda: watched.monitor._failures >= 3, "it was tried again and again")
 
@@ -146,7 +151,7 @@ def test_no_hung_process_is_left(driver: Driver) -> None:
 
 def test_one_dead_reading_process_is_no_loss_and_two_in_a_row_are(driver: Driver) -> None:
     async def test() -> None:
-        watched = Watched()
+        watched = Watched(UNHURRIED)
         async with watched.running():
             driver.behaves("2 crash")
             await watched.until(lambda: watched.monitor._failures == 1, "it died once")
