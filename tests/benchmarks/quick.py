@@ -113,7 +113,7 @@ def shapes(directory: Path) -> Iterator[list[Shape]]:
             [sys.executable, "-m", "tests.benchmarks.bare", f"127.0.0.1:{BARE_PORT}"], directory / "bare.log"
         )
         stack.callback(bare.stop)
-        asker, doer, looker = boxes
+        asker, _, looker = boxes
         asker.wait_for_service("here")
         for box in (asker, looker):
             box.wait_for_service("there")

@@ -73,9 +73,7 @@ class Sockets:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(
-                f"node.runtime_dir: cannot make {directory}: {os.strerror(error.errno or 0)}"
-            ) from None
+            raise ConfigurationError(f"node.runtime_dir: cannot make {directory}: {error.strerror}") from None
         for local in (self.gateway, self.runner, self.control, self.events):
             local.bind(ipc_endpoint(directory / local.name), setting="node.runtime_dir")
 
