@@ -250,6 +250,15 @@ def test_a_beat_is_a_sign_of_life() -> None:
     assert len(silent(mesh)) == 1
 
 
+def test_handing_over_more_does_not_put_off_the_doubt() -> None:
+    mesh = Mesh()
+    mesh.put("a", "s")
+    for _ in range(4):
+        mesh.submit()
+        mesh.pass_time(0.2)
+    assert len(silent(mesh)) == 1
+
+
 @pytest.mark.parametrize(("instance", "cleared"), [(1, True), (2, False)])
 def test_only_an_answer_of_the_same_instance_ends_suspicion(instance: int, cleared: bool) -> None:
     mesh = Mesh()
@@ -289,7 +298,6 @@ def test_a_lost_connection_ranks_last_and_fails_nothing_and_a_new_one_is_trusted
     assert mesh.asked()[1].to.node_id == "a"
     mesh.router.link_up(out.to, mesh.now)
     mesh.router.link_up(Target("stranger", 1, "x"), mesh.now)
-    mesh.reply(out)
     assert mesh.asked()[1].to.node_id == HOME
 
 
@@ -392,6 +400,19 @@ def test_wrong_input_does_not_count_against_an_instance_and_failures_do() -> Non
         candidate = mesh.router._directory.endpoints["a"].candidates["s"]
         assert candidate.failures(mesh.now) == failures
         assert candidate.in_flight == 0
+
+
+@pytest.mark.parametrize("end", ["busy", "refused", "deadline"])
+def test_what_an_instance_did_not_do_counts_against_it(end: str) -> None:
+    mesh = Mesh()
+    mesh.put("a", "s")
+    _, out = mesh.asked(timeout_s=1.0)
+    if end == "busy":
+        mesh.not_started(out)
+    elif end == "refused":
+        mesh.refuse(out)
+    mesh.pass_time(1.5)
+    assert mesh.router._directory.endpoints["a"].candidates["s"].failures(mesh.now) > 0.5
 
 
 def test_the_reply_that_reports_more_waiting_than_time_passed_is_believed_within_reason() -> None:
