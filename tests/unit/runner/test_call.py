@@ -137,16 +137,8 @@ def test_a_content_type_that_cannot_be_sent_is_the_services_fault():
     assert answer.header.outcome is Outcome.RAISED
 
 
-def run_async(function: Any, *, cancel: bool = False, body: bytes = b'{"text": "a"}', **fields: Any) -> call.Answer:
-    async def main() -> call.Answer:
-        received_at = time.monotonic()
-        task = asyncio.create_task(Service("s", function).run_async(request(**fields), body, received_at))
-        if cancel:
-            await asyncio.sleep(0)
-            task.cancel()
-        return await task
-
-    return asyncio.run(main())
+def run_async(function: Any, body: bytes = b'{"text": "a"}', **fields: Any) -> call.Answer:
+    return asyncio.run(Service("s", function).run_async(request(**fields), body, time.monotonic()))
 
 
 def test_an_asynchronous_function_is_awaited():
@@ -167,10 +159,19 @@ def test_an_asynchronous_function_that_raises_is_answered():
 
 
 def test_a_cancelled_call_answers_so():
-    async def waits(document: Any) -> None:
-        await asyncio.Event().wait()
+    async def main() -> call.Answer:
+        begun = asyncio.Event()
 
-    assert run_async(waits, cancel=True).header.outcome is Outcome.CANCELLED
+        async def waits(document: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(Service("s", waits).run_async(request(), b"{}", time.monotonic()))
+        await begun.wait()
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()).header.outcome is Outcome.CANCELLED
 
 
 def test_a_cancellation_of_the_services_own_making_is_its_failure():
