@@ -124,7 +124,11 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     hello_interval_slow_s: float = 5.0
     hello_fast_count: int = 120
     """HELLO to each seed that is not alive: the fast pace for the first so many (a minute: a reboot of the seed's box),
-    then the slow one for ever. Dead members are knocked at in the slow pace, one at a time."""
+    then the slow one for ever."""
+
+    knock_interval_s: float = 2.0
+    """While any are remembered, one dead or departed member is knocked at each such interval: how fast the parts of a
+    divided mesh find each other, and a node that came back while its seeds were away is found."""
 
     full_mesh_max: int = 16
     """Up to so many members everyone subscribes to everyone and nobody relays."""
@@ -179,6 +183,9 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
 
     node_silence_s: float = 3.0
     """No word from the own node, which speaks every second, for so long: health is degraded."""
+
+    table_wait_s: float = 2.0
+    """A new worker waits so long for the table before it takes its first request, so that a restart answers no 503."""
 
     figures_timeout_s: float = 1.0
     """``/metrics`` waits so long for the node's own figures, then goes without."""

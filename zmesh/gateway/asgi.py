@@ -18,9 +18,12 @@ from zmesh.gateway.forward import Forwarder
 from zmesh.membership.replica import Replica
 from zmesh.routing.router import Router
 from zmesh.routing.target import LOCAL, Target
+from zmesh.telemetry.log import get_logger
 from zmesh.telemetry.metrics import Metrics
 
 __all__ = ["application"]
+
+log = get_logger()
 
 
 def application(settings: Settings) -> App:
@@ -40,7 +43,7 @@ def application(settings: Settings) -> App:
     )
     metrics = Metrics(services_max=http.services_counted_max)
     forwarder = Forwarder(router, replica, metrics, time.monotonic, http)
-    sockets = _Sockets(settings, routing, forwarder)
+    sockets = _Sockets(settings, routing, http, forwarder)
     box = Box(settings, http, replica, time.monotonic, forwarder.silence_s)
     return create_app(settings, box, forwarder, metrics, start=sockets.open, stop=sockets.close)
 
@@ -57,17 +60,20 @@ def routing_limits(settings: Settings) -> RoutingLimits:
 class _Sockets:
     """The worker's ZeroMQ side, from the lifespan's start to its end."""
 
-    def __init__(self, settings: Settings, limits: RoutingLimits, forwarder: Forwarder) -> None:
+    def __init__(self, settings: Settings, limits: RoutingLimits, http: HttpLimits, forwarder: Forwarder) -> None:
         self._runtime_dir = Path(settings.node.runtime_dir)
         self._home = Target(settings.node.id, 0, "", LOCAL)
         self._limits = limits
+        self._table_wait_s = http.table_wait_s
         self._forwarder = forwarder
         self._carrier: SocketCarrier | None = None
 
     async def open(self) -> None:
-        """In the worker, after the fork: a ZeroMQ context does not survive one."""
+        """In the worker, after the fork, which no ZeroMQ context survives; no request is taken before this ends."""
         self._carrier = SocketCarrier(self._runtime_dir, self._home, self._forwarder, self._limits)
         self._forwarder.start(self._carrier)
+        if not await self._forwarder.table_known(self._table_wait_s):
+            log.warning("the table has not come yet, taking requests without it")
 
     async def close(self) -> None:
         """Nothing is under way any more, or its time is up."""

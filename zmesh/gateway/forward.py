@@ -57,6 +57,7 @@ class Forwarder:
         self._carrier: Carrier | None = None
         self._alarm: Alarm | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._table: asyncio.Future[None] | None = None
         self._turning = False
         self._told_meanwhile = False
 
@@ -129,6 +130,15 @@ class Forwarder:
         finally:
             del self._figures[serial]
 
+    async def table_known(self, timeout_s: float) -> bool:
+        """Wait for the table at most so long; whether it has come."""
+        assert self._loop is not None
+        if self._table is None:
+            self._table = self._loop.create_future()
+        self._turn()
+        await asyncio.wait([self._table], timeout=timeout_s)
+        return self._replica.synced
+
     def silence_s(self) -> float:
         """For how long this box's node has not been heard."""
         return float("inf") if self._node_heard_at is None else self._clock() - self._node_heard_at
@@ -189,6 +199,8 @@ class Forwarder:
                 pass
         finally:
             self._turning = False
+        if self._table is not None and self._replica.synced and not self._table.done():
+            self._table.set_result(None)
         self._rearm()
 
     def _carry_on(self) -> bool:
