@@ -1,66 +1,84 @@
-"""Real processes: a grandchild must not outlive the child that started it."""
+"""Real processes: the program replaces the tether, and neither outlives the parent."""
 
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.polling import wait_until
-from zmesh.lifeline import die_with_parent
+from zmesh.lifeline import CANNOT_RUN, tethered
+
+
+def test_becomes_the_program() -> None:
+    script = "echo $$; cat /proc/self/oom_score_adj"
+    with subprocess.Popen(tethered(["sh", "-c", script], oom_score=300), stdout=subprocess.PIPE) as child:
+        output, _ = child.communicate(timeout=20)
+    assert output.split() == [b"%d" % child.pid, b"300"]
+    assert child.returncode == 0
+
+
+def test_a_program_that_is_not_there() -> None:
+    ended = subprocess.run(tethered(["/no/such/python"]), check=False, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == CANNOT_RUN
+    assert ended.stderr == "cannot run /no/such/python: No such file or directory\n"
+
+
+def test_a_parent_that_died_before_the_tether_held() -> None:
+    command = ["1" if word == str(os.getpid()) else word for word in tethered(["echo", "ran"])]
+    ended = subprocess.run(command, check=False, capture_output=True, timeout=20)
+    assert ended.returncode == CANNOT_RUN
+    assert ended.stdout == b""
+
 
 PARENT = """
-import signal, subprocess, sys
-from zmesh.lifeline import die_with_parent
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], preexec_fn={tie})
+import subprocess, sys
+from zmesh.lifeline import tethered
+command = ["sh", "-c", "echo ready; sleep 60"]
+child = subprocess.Popen(tethered(command) if sys.argv[1] == "tied" else command, stdout=subprocess.PIPE)
+child.stdout.readline()
 print(child.pid, flush=True)
-signal.pause()
-"""
-
-SELF_TIED = """
-import os, signal, sys
-from zmesh.lifeline import tie_to_parent
-print(tie_to_parent(int(sys.argv[1]), signal.SIGTERM), flush=True)
-signal.pause()
+sys.stdin.read()
 """
 
 
-def is_gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def kill_parent_of_child(tie: str) -> int:
-    """Start a parent that starts a child, kill the parent, and tell the child's pid."""
-    with subprocess.Popen([sys.executable, "-c", PARENT.format(tie=tie)], stdout=subprocess.PIPE) as parent:
+def kill_a_parent(kind: str) -> int:
+    """Start a parent with a child that would run for long, kill the parent, and tell the child's pid."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert not is_gone(child)
+        pid = int(parent.stdout.readline())
+        assert running(pid)
         parent.kill()
-    return child
+    return pid
 
 
-def test_a_tied_child_dies_with_its_killed_parent() -> None:
-    child = kill_parent_of_child("die_with_parent")
-    wait_until(lambda: is_gone(child), 5.0)
+def test_a_tied_child_dies_with_its_parent() -> None:
+    pid = kill_a_parent("tied")
+    wait_until(lambda: not running(pid), 5.0, what="the child dies with its parent")
 
 
 def test_an_untied_child_lives_on() -> None:
-    child = kill_parent_of_child("None")
+    pid = kill_a_parent("free")
     try:
-        assert not is_gone(child)
+        assert running(pid)
     finally:
-        os.kill(child, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
 
-def test_a_child_ties_itself_and_sees_whether_it_came_too_late() -> None:
-    for parent, answer in ((os.getpid(), b"True\n"), (1, b"False\n")):
-        with subprocess.Popen(
-            [sys.executable, "-c", SELF_TIED, str(parent)], stdout=subprocess.PIPE, preexec_fn=die_with_parent
-        ) as child:
-            assert child.stdout is not None
-            line = child.stdout.readline()
-            child.kill()
-        assert line == answer
+def test_a_process_ties_itself_and_sees_whether_it_came_too_late() -> None:
+    code = (
+        "import signal, sys; from zmesh.lifeline import tie_to_parent; "
+        "print(tie_to_parent(int(sys.argv[1]), signal.SIGTERM))"
+    )
+    for parent, answer in ((os.getpid(), b"True"), (1, b"False")):
+        ended = subprocess.run([sys.executable, "-c", code, str(parent)], check=True, capture_output=True, timeout=20)
+        assert ended.stdout.strip() == answer
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.errors import ConfigurationError
-from zmesh.lifeline import die_with_parent
+from zmesh.lifeline import tethered
 from zmesh.net.ports import who_listens
 
 __all__ = ["main"]
@@ -118,10 +118,9 @@ def _boxes(directory: Path, options: argparse.Namespace) -> Iterator[dict[str, s
     try:
         for node_id, address in ADDRESSES.items():
             boxes[node_id] = subprocess.Popen(
-                _command(node_id, address, directory / node_id[-1], options),
+                tethered(_command(node_id, address, directory / node_id[-1], options)),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
             )
         yield boxes
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.cli.settings import settings_of
-from zmesh.lifeline import die_with_parent
+from zmesh.lifeline import tethered
 from zmesh.telemetry.log import get_logger, set_up
 
 __all__ = ["run_box"]
@@ -38,7 +38,7 @@ class Child:
         """Run the daemon until ``stopping`` is set or it exits for a reason that a restart does not mend."""
         while True:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent
+                *tethered(self.command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
             status = await self.process.wait()
             if stopping.is_set():

@@ -35,6 +35,9 @@ class LauncherLimits(Struct, frozen=True, kw_only=True):
     memory_interval_s: float = 1.0
     """How often the memory of process trees is read, for services with ``memory_max``."""
 
+    oom_score: int = 300
+    """When the machine runs out of memory the kernel shall take a model, which is started again, before the node."""
+
     line_bytes_max: int = 4 * KIB
     """Longest line of a runner's output that is logged; the rest of a longer one is dropped, and it says so."""
 

@@ -45,7 +45,6 @@ class IncarnationStore:
     def store(self, incarnation: int) -> bool:
         """Keep ``incarnation`` durably before it is used; False, with an error logged, if the disk does not take it."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, b"%d\n" % incarnation)
         except OSError as error:
             log.error(

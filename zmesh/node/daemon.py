@@ -15,6 +15,7 @@ from collections.abc import Callable
 import uvloop
 
 from zmesh.config.settings import Settings
+from zmesh.disk.directory import DirectoryLock, prepare_directory
 from zmesh.net.context import close_context, open_context
 from zmesh.node.address import wait_for_address
 from zmesh.node.node import Node
@@ -48,6 +49,9 @@ async def _serve(settings: Settings, launch: bool) -> None:
         loop.add_signal_handler(number, stopping.set)
     await wait_for_address(settings.vpn.address, settings.vpn.wait_s)
     log.info("VPN address present", address=settings.vpn.address)
+    runtime_dir = prepare_directory(settings.node.runtime_dir, "node.runtime_dir")
+    prepare_directory(settings.node.state_dir, "node.state_dir")
+    lock = DirectoryLock(runtime_dir)
     context = open_context()
     try:
         node = Node(settings, context, secrets.randbits(64), random.Random(secrets.randbits(64)))
@@ -58,6 +62,7 @@ async def _serve(settings: Settings, launch: bool) -> None:
             node.close()
     finally:
         close_context(context)
+        lock.release()
     log.info("stopped")
 
 

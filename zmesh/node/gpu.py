@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from zmesh.config.box import GpuLimits
-from zmesh.node.launcher.tether import tethered
+from zmesh.lifeline import tethered
 from zmesh.telemetry.log import get_logger
 from zmesh.wire.record import Gpu
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from zmesh.dispatch.dispatcher import Dispatcher
 from zmesh.dispatch.event import Event, RunnerAttached
@@ -12,7 +12,10 @@ from zmesh.net.alarm import Alarm
 from zmesh.net.router import Route, RouterSocket
 from zmesh.wire import Body, Header
 
-__all__ = ["Work"]
+__all__ = ["REQUEST_SOCKET", "Work"]
+
+REQUEST_SOCKET = "request"
+"""Name of the ROUTER that other boxes speak to."""
 
 
 class Work:
@@ -39,8 +42,8 @@ class Work:
         self.turn()
 
     def unroutable(self, route: Route, header: Header) -> None:
-        """A message found no connection; whoever was there is gone. There is no other path it may come back on."""
-        self._dispatcher.unroutable(route, self._loop.time(), header, may_return=False)
+        """A message found no connection; whoever was there is gone."""
+        self._refused(route, header)
         self.turn()
 
     def turn(self) -> None:
@@ -48,8 +51,9 @@ class Work:
         dispatcher = self._dispatcher
         while messages := dispatcher.messages_to_send():
             for route, header, body in messages:
-                if not self._routers[route.socket].send(route.identity, header, body):  # type: ignore[attr-defined]
-                    dispatcher.unroutable(route, self._loop.time(), header, may_return=False)
+                assert isinstance(route, Route)
+                if not self._routers[route.socket].send(route.identity, header, body):
+                    self._refused(route, header)
         while (event := dispatcher.next_event()) is not None:
             if isinstance(event, RunnerAttached):
                 self._watch(event.pid)
@@ -62,6 +66,11 @@ class Work:
         for pid in tuple(self._pidfds):
             self._unwatch(pid)
 
+    def _refused(self, route: Hashable, header: Header) -> None:
+        """Another box's gateway may connect again after its link broke; one of this box is gone with its process."""
+        may_return = isinstance(route, Route) and route.socket == REQUEST_SOCKET
+        self._dispatcher.unroutable(route, self._loop.time(), header, may_return=may_return)
+
     def _ring(self) -> None:
         self._dispatcher.handle_timer(self._loop.time())
         self.turn()
@@ -72,9 +81,11 @@ class Work:
             return
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:
+        except ProcessLookupError:
             self._loop.call_soon(self._exited, pid)
             return
+        except OSError:
+            return  # out of descriptors, or not a pid of here: the dispatcher's own probe finds the dead
         self._pidfds[pid] = pidfd
         self._loop.add_reader(pidfd, self._exited, pid)
 

@@ -10,11 +10,11 @@ from zmesh.config.address import join_address
 from zmesh.config.limits import WireLimits
 from zmesh.config.node import CONTROL_SOCKET, EVENTS_SOCKET, GATEWAY_SOCKET, RUNNER_SOCKET
 from zmesh.config.settings import Settings
-from zmesh.errors import ConfigurationError
 from zmesh.net.context import Context
 from zmesh.net.endpoints import ipc_endpoint, tcp_endpoint
 from zmesh.net.pubsub import XPubSocket
 from zmesh.net.router import Route, RouterSocket
+from zmesh.node.local import REQUEST_SOCKET
 from zmesh.wire import RUNNER_VERSION, VERSION, Body, Dialect, Header
 from zmesh.wire.control import ControlRequest
 from zmesh.wire.dialect import CONTROL_QUESTIONS, FROM_GATEWAY, FROM_RUNNER, LOBBY_QUESTIONS, REQUEST_ROUTER
@@ -48,7 +48,7 @@ class Sockets:
         self._takers: dict[type[Header], Taker] = dict.fromkeys(PEER_KINDS, peers)
         self._takers |= {ReplicaRequest: replica, ControlRequest: control}
         self._context = context
-        self.request = self._router("request", REQUEST_ROUTER)
+        self.request = self._router(REQUEST_SOCKET, REQUEST_ROUTER)
         self.lobby = self._router("lobby", LOBBY_QUESTIONS, message_bytes_max=WireLimits().lobby_bytes_max)
         self.gateway = self._router(GATEWAY_SOCKET, FROM_GATEWAY)
         self.runner = self._router(RUNNER_SOCKET, FROM_RUNNER, version=RUNNER_VERSION)
@@ -70,10 +70,6 @@ class Sockets:
         ):
             socket.bind(tcp_endpoint(join_address(address, port)), setting=setting)
         directory = Path(settings.node.runtime_dir)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"node.runtime_dir: cannot make {directory}: {error.strerror}") from None
         for local in (self.gateway, self.runner, self.control, self.events):
             local.bind(ipc_endpoint(directory / local.name), setting="node.runtime_dir")
 

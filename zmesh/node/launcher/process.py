@@ -14,9 +14,9 @@ import subprocess
 from collections.abc import Callable
 
 from zmesh.config.box import LauncherLimits
+from zmesh.lifeline import tethered
 from zmesh.node.launcher.command import Command
 from zmesh.node.launcher.output import Output
-from zmesh.node.launcher.tether import tethered
 
 __all__ = ["Process"]
 
@@ -37,6 +37,7 @@ class Process:
     ) -> None:
         """``on_line`` is called for each line printed, ``on_exit`` once with the return code, after the last line."""
         self._command = command
+        self._oom_score = limits.oom_score
         self._output = Output(limits)
         self._on_line = on_line
         self._on_exit = on_exit
@@ -55,7 +56,7 @@ class Process:
     def start(self) -> int:
         """Start it and return its pid. Raises OSError when it cannot be; a program that is not there exits with 127."""
         popen = subprocess.Popen(
-            tethered(self._command.arguments),
+            tethered(self._command.arguments, oom_score=self._oom_score),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
