@@ -1,0 +1,72 @@
+"""What gunicorn is told, and what is said when the port cannot be had. The running server: tests/integration."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.gateway.world import SETTINGS
+from zmesh.config.gateway import GatewayConfig
+from zmesh.config.node import NodeConfig
+from zmesh.config.settings import Settings
+from zmesh.errors import ConfigurationError
+from zmesh.gateway import server
+from zmesh.gateway.protocol import BoundedHttpProtocol
+from zmesh.gateway.worker import GatewayWorker
+
+
+@pytest.fixture(autouse=True)
+def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.log, "set_up", lambda *_, **__: None)
+
+
+def settings(runtime_dir: Path, bind: str, **gateway: Any) -> Settings:
+    node = NodeConfig(id="box-a", runtime_dir=str(runtime_dir))
+    return msgspec.structs.replace(SETTINGS, node=node, gateway=GatewayConfig(bind=bind, **gateway))
+
+
+def test_a_taken_port_names_who_holds_it_and_what_to_set(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigurationError) as caught:
+            server.run(settings(tmp_path, bind))
+    text = str(caught.value)
+    assert bind in text
+    assert "taken by" in text
+    assert "gateway.bind" in text
+    assert "\n" not in text
+    assert not (tmp_path / "metrics").exists()
+
+
+@pytest.mark.parametrize("bind", ["localhost:8000", "127.0.0.1", "127.0.0.1:99999", "203.0.113.7:8000"])
+def test_an_address_that_cannot_be_had_is_one_clear_line(tmp_path: Path, bind: str) -> None:
+    with pytest.raises(ConfigurationError, match="gateway.bind"):
+        server.run(settings(tmp_path, bind))
+
+
+def test_a_runtime_directory_that_cannot_be_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(ConfigurationError, match="node.runtime_dir"):
+        server.run(settings(file, f"127.0.0.1:{port}"))
+
+
+def test_gunicorn_is_told_what_the_settings_say(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        made = server._Master(settings(tmp_path, "127.0.0.1:1", workers=3, graceful_timeout_s=12.0), listener.fileno())
+        told = made.cfg
+        assert told.address == [listener.fileno()]
+    assert (told.workers, told.graceful_timeout, told.preload_app) == (3, 12, False)
+    assert told.control_socket_disable is True
+    assert issubclass(told.worker_class, GatewayWorker)
+    protocol = told.worker_class.CONFIG_KWARGS["http"]
+    assert issubclass(protocol, BoundedHttpProtocol)
+    assert protocol.body_timeout_s == 30.0
