@@ -287,6 +287,18 @@ def test_a_removal_that_comes_late_does_not_undo_a_newer_part() -> None:
     assert box.replica.known("t")
 
 
+def test_a_removal_that_comes_between_parts_does_not_undo_a_newer_one() -> None:
+    box = settled("a", "b", "c")
+    box.feed.member_forgotten("b")
+    removal = box.published()
+    box.feed.member_changed(view("b", "t"), box.now)
+    box.replica._begin_fetch(box.now)
+    (first,) = list(box.answers())
+    box.replica.receive(first, box.now)
+    box.replica.receive(removal[0], box.now)
+    assert box.replica.known("t")
+
+
 def test_a_removal_heard_before_a_part_that_is_newer_does_not_hide_the_return() -> None:
     box = Box("a")
     box.feed.table_synced()
@@ -349,6 +361,20 @@ def test_a_late_part_of_a_fetch_that_was_given_up_is_dropped() -> None:
     box.replica.receive(box.feed.answer(request, box.now), box.now)
     assert box.replica.next_timer() is None
     assert box.replica.known("t")
+
+
+def test_a_part_that_answers_another_question_is_dropped() -> None:
+    box = settled("a", "b", "c", "d")
+    box.replica._begin_fetch(box.now)
+    (first,) = list(box.answers())
+    box.replica.receive(first, box.now)
+    box.feed.member_changed(view("c", "t"), box.now)
+    (second,) = list(box.answers())
+    box.publish(lost=True)
+    box.mark()
+    box.replica.receive(second, box.now)
+    assert names(box) == ["a", "b", "c", "d"]
+    assert box.replica.next_timer() is not None
 
 
 def test_a_repeated_part_is_dropped() -> None:

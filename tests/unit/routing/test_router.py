@@ -99,6 +99,26 @@ def test_answers_to_ids_of_others_are_ignored() -> None:
     assert mesh.verdicts[request_id].kind is VerdictKind.OK
 
 
+# Attempts; every rule of them is in test_delivery
+
+
+def test_attempts_end_with_the_deadline_whoever_says_so() -> None:
+    mesh = Mesh("s")
+    mesh.put("a", "s")
+    request_id, first = mesh.asked(timeout_s=1.0)
+    mesh.refuse(first._replace(to=first.to._replace(instance=9)))
+    mesh.receive(Target("a", 1, "a:7400"), NotStarted(request_id, Reason.NOT_HERE, "a"))
+    assert mesh.requests(request_id) == [first]
+    mesh.not_started(first, Reason.NOT_HERE)
+    mesh.now += 1.0
+    mesh.not_started(mesh.request(request_id), Reason.NOT_HERE)
+    expired, out = mesh.asked(timeout_s=1.0)
+    mesh.not_started(out, Reason.EXPIRED)
+    for one, attempts in ((request_id, 2), (expired, 1)):
+        verdict = mesh.verdicts[one]
+        assert (verdict.kind, verdict.executed, verdict.attempts) == (VerdictKind.DEADLINE, Executed.NO, attempts)
+
+
 # Deadlines
 
 
