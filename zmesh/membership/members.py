@@ -217,10 +217,10 @@ class Members:
             deadlines.append(min(member.changed_at for member in self._gone.values()) + self._limits.memory_of_dead_s)
         return min(deadlines, default=None)
 
-    def postpone(self, delay_s: float) -> None:
-        """This node could not listen for ``delay_s``: no suspicion runs out for that."""
+    def postpone(self, delay_s: float, now: float) -> None:
+        """This node could not listen for ``delay_s`` until now: no suspicion runs out for that."""
         for suspicion in self._suspects.values():
-            suspicion.postpone(delay_s)
+            suspicion.postpone(delay_s, now)
 
     # Whom to probe.
 

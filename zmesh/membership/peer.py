@@ -214,7 +214,7 @@ class Peer:
         # The prober always has a next round planned, so its lateness is that of the whole process.
         late_s = now - self._prober.next_timer()
         if late_s > self._limits.stall_s:
-            self.members.postpone(late_s)
+            self.members.postpone(late_s, now)
             self._prober.forgive(now)
         for part in self._timed:
             part.handle_timer(now)

@@ -46,7 +46,7 @@ class _Relayed:
 
 @dataclass(slots=True)
 class _Schedule:
-    """When the next round starts, and when dead members are next knocked at."""
+    """When the next round starts, and when one of those that are gone is next knocked at."""
 
     round_at: float
     knock_at: float
@@ -79,7 +79,7 @@ class Prober:
     def start(self, now: float) -> None:
         """Begin probing, out of step with nodes that started at the same moment."""
         self._schedule.round_at = now + self._rng.uniform(0.0, self._limits.probe_interval_s)
-        self._schedule.knock_at = now + self._limits.hello_interval_slow_s
+        self._schedule.knock_at = now + self._limits.knock_interval_s
 
     def stop(self) -> None:
         """No more probes, nor answers for others."""
@@ -108,7 +108,7 @@ class Prober:
             if target is not None:
                 self._begin(target, now)
         if self._schedule.knock_at <= now:
-            self._schedule.knock_at = now + self._limits.hello_interval_slow_s
+            self._schedule.knock_at = now + self._limits.knock_interval_s
             self._knock(now)
 
     def forgive(self, now: float) -> None:
@@ -188,17 +188,14 @@ class Prober:
             self.tell(member, now, member.instance)
 
     def _knock(self, now: float) -> None:
-        """One dead member now and then: it may have come back without knowing anybody."""
-        dead = {
-            member.node_id: member
-            for member in self._members.gone()
-            if member.state is State.DEAD and member.request_address
-        }
-        if not any(node_id in dead for node_id in self._schedule.knocked):
-            self._schedule.knocked = sorted(dead)
+        """One dead or departed member now and then: it may have come back without knowing anybody. It is told what is
+        held of it, so that it outranks that."""
+        gone = {member.node_id: member for member in self._members.gone() if member.request_address}
+        if not any(node_id in gone for node_id in self._schedule.knocked):
+            self._schedule.knocked = sorted(gone)
             self._rng.shuffle(self._schedule.knocked)
         while self._schedule.knocked:
-            member = dead.get(self._schedule.knocked.pop())
+            member = gone.get(self._schedule.knocked.pop())
             if member is not None:
                 self.tell(member, now)
                 return

@@ -39,9 +39,9 @@ class Suspicion:
         """Somebody has waited out a whole suspicion of its own: give the accused the shortest time, but do give it."""
         self._confirmations_max = 0
 
-    def postpone(self, delay_s: float) -> None:
-        """This node could not listen for ``delay_s``; the accused is not to lose that time."""
-        self.started_at += delay_s
+    def postpone(self, delay_s: float, now: float) -> None:
+        """This node could not listen for ``delay_s`` until now; the accused is not to lose that time."""
+        self.started_at = min(self.started_at + delay_s, now)
 
     @property
     def deadline(self) -> float:

@@ -189,7 +189,7 @@ def test_claims_on_another_instance_or_an_older_incarnation_do_nothing() -> None
 def test_a_stall_does_not_kill() -> None:
     found = members("b")
     found.accuse(of(found, "b"), 0.0)
-    found.postpone(60.0)
+    found.postpone(60.0, 60.0)
     found.expire(60.0)
     assert of(found, "b").state is State.SUSPECT
     found.expire(60.0 + SHORTEST_S)

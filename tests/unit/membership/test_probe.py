@@ -215,7 +215,7 @@ def test_after_a_stall_nobody_is_accused() -> None:
     bench.begin()
     bench.prober.forgive(60.0)
     assert bench.prober.health.score == 1
-    assert bench.prober.next_timer() == LIMITS.hello_interval_slow_s
+    assert bench.prober.next_timer() == LIMITS.knock_interval_s
     bench.prober.handle_timer(60.0)
     assert bench.members.accused_by_own() == []
 

@@ -63,5 +63,11 @@ def test_the_condemned_still_has_the_shortest_time() -> None:
 
 def test_time_in_which_nobody_listened_does_not_count() -> None:
     suspicion = Suspicion(2, LIMITS, now=0.0)
-    suspicion.postpone(7.0)
+    suspicion.postpone(7.0, now=8.0)
     assert suspicion.deadline == SHORTEST_S + 7.0
+
+
+def test_a_suspicion_begun_after_a_stall_is_not_put_off_by_it() -> None:
+    suspicion = Suspicion(2, LIMITS, now=60.0)
+    suspicion.postpone(50.0, now=60.1)
+    assert suspicion.deadline == SHORTEST_S + 60.1
