@@ -44,7 +44,7 @@ def test_a_taken_port_names_who_holds_it_and_what_to_set(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("bind", ["localhost:8000", "127.0.0.1", "127.0.0.1:99999", "203.0.113.7:8000"])
 def test_an_address_that_cannot_be_had_is_one_clear_line(tmp_path: Path, bind: str) -> None:
-    with pytest.raises(ConfigurationError, match="gateway.bind"):
+    with pytest.raises(ConfigurationError, match=r"gateway\.bind"):
         server.run(settings(tmp_path, bind))
 
 
@@ -54,7 +54,7 @@ def test_a_runtime_directory_that_cannot_be_written_to(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(ConfigurationError, match="node.runtime_dir"):
+    with pytest.raises(ConfigurationError, match=r"node\.runtime_dir"):
         server.run(settings(file, f"127.0.0.1:{port}"))
 
 
