@@ -336,9 +336,16 @@ def _offered(member: ReplicaMember | None) -> dict[str, None]:
 
 
 def _decoded(view: MemberView, old: _Entry | None, now: float) -> ReplicaMember:
-    """The member in ``view``; what is unchanged is not decoded again, and the dead keep what they last offered."""
-    unchanged = view.advertisement == old.view.advertisement if view.advertisement and old else view.state >= State.DEAD
-    advertisement = old.member.advertisement if old and unchanged else _record(view.advertisement, Advertisement)
+    """The member in ``view``; what is unchanged is not decoded again, and the dead keep what they last offered.
+
+    An instance never takes its advertisement back, so a view without one comes from a node that has not heard it yet:
+    a restarted one meets others before their records reach it.
+    """
+    if view.advertisement:
+        kept = old is not None and view.advertisement == old.view.advertisement
+    else:
+        kept = old is not None and (view.state >= State.DEAD or view.instance == old.member.instance)
+    advertisement = old.member.advertisement if old and kept else _record(view.advertisement, Advertisement)
     load = old.member.load if old is not None and view.load == old.view.load else _record(view.load, Load)
     return ReplicaMember(
         view.node_id,

@@ -426,6 +426,19 @@ def test_a_restarted_nodes_silence_removes_nothing_until_it_says_synced() -> Non
     assert box.replica.next_timer() is None
 
 
+def test_a_restarted_node_that_has_not_heard_what_a_member_offers_takes_nothing_from_it() -> None:
+    box = settled("a")
+    box.restart(2)
+    box.feed.member_changed(MemberView("a", 1, 1, State.ALIVE), box.now)
+    box.publish()
+    box.exchange()
+    (owner,) = box.replica.owners("s")
+    assert owner.node_id == "a"
+    box.feed.member_changed(view("a", "t"), box.now)
+    box.publish()
+    assert (box.replica.known("s"), box.replica.known("t")) == (False, True)
+
+
 def test_synced_said_while_unsynced_parts_arrive_fetches_once_more() -> None:
     box = settled("a", "b")
     box.restart(2, "c", "d", "e")
