@@ -26,6 +26,7 @@ class Endpoint:
         "going_away",
         "heard_at",
         "instance",
+        "lost_at",
         "node_id",
         "suspect_until",
         "target",
@@ -42,6 +43,8 @@ class Endpoint:
         self.heard_at = 0.0
         """Its last sign of life, or the hand-over that began the wait for one."""
         self.suspect_until = 0.0
+        self.lost_at: float | None = None
+        """When the connection to it broke; None: it has not, or what was under way then was sent again."""
         self.watched = False
         self.going_away = False
         """It said GOAWAY and was answered: nothing more may be sent to it."""

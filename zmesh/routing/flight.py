@@ -97,6 +97,8 @@ class Flight(Struct, eq=False):
     candidate: Candidate | None = None
     """Who may have it while it is HANDED_OVER; afterwards who had it last."""
     handed_at: float = 0.0
+    repeated: bool = False
+    """It was sent to the same instance again, so that a refused copy no longer proves that none arrived."""
     tried: Collection[Endpoint] = frozenset()
     """Those that certainly have not started it, and will not."""
     lookup: Lookup = Lookup.NONE
@@ -124,8 +126,18 @@ class Flight(Struct, eq=False):
         self.advance(_HAND_OVER)
         self.candidate = candidate
         self.handed_at = now
+        self.repeated = False
         self.detail = ""
         self.attempts += 1
+        return self._request(candidate, now)
+
+    def repeat(self, now: float) -> Request:
+        """The same REQUEST for the instance that may have it; the node attaches a copy to what it has of that id."""
+        assert self.candidate is not None
+        self.repeated = True
+        return self._request(self.candidate, now)
+
+    def _request(self, candidate: Candidate, now: float) -> Request:
         content_type, traceparent, idempotency_key, method, path, headers = self.options
         return Request(
             self.id,

@@ -187,6 +187,8 @@ class Router:
             return
         self._silence.doubt(candidate.endpoint, now)
         self._directory.fingers.drop_node(target.node_id)
+        if flight.repeated:
+            return
         self._take_back(flight, candidate, Sign.REFUSED, f"{target.node_id} cannot be reached", now)
         self._try_another(flight, now)
 
@@ -196,16 +198,27 @@ class Router:
         self._settle(now)
 
     def link_up(self, target: Target, now: float) -> None:
-        """The shell has a connection to it again: a hint that the path is good."""
+        """The shell has a connection to it again: a hint that the path is good.
+
+        What was under way when the last one broke may have been lost with it, or its answer: it is sent again, to the
+        same instance, which attaches the copy or runs what never came.
+        """
         endpoint = self._directory.endpoints.get(target.node_id)
-        if endpoint is not None:
-            endpoint.suspect_until = 0.0
+        if endpoint is None:
+            return
+        endpoint.suspect_until = 0.0
+        if endpoint.lost_at is not None and endpoint.instance == target.instance:
+            for flight in endpoint.flights.values():
+                if flight.handed_at <= endpoint.lost_at:
+                    self._outbox.append(Outgoing(endpoint.target, flight.repeat(now), flight.body))
+        endpoint.lost_at = None
 
     def link_lost(self, target: Target, now: float) -> None:
         """The shell's connection to it broke: a hint that the path is bad; what was handed over is not given up."""
         endpoint = self._directory.endpoints.get(target.node_id)
         if endpoint is not None:
             self._silence.doubt(endpoint, now)
+            endpoint.lost_at = now
 
     def handle_timer(self, now: float) -> None:
         """End what is over its deadline; doubt and probe who is silent."""
@@ -319,6 +332,11 @@ class Router:
         candidate = flight.candidate
         assert candidate is not None
         reason = header.reason
+        if reason is Reason.WRONG_INSTANCE and flight.repeated:
+            # The copy met a new start of the node; the first one may have reached the old.
+            flight.detail = f"{source.node_id} had it when it restarted"
+            self._end_unanswered(flight, Sign.TARGET_GONE, VerdictKind.LOST, now)
+            return
         self._take_back(flight, candidate, Sign.NOT_STARTED, f"{source.node_id}: {reason.name}", now)
         if reason is Reason.EXPIRED:
             self._end_at_deadline(flight, now)

@@ -325,3 +325,90 @@ def test_nothing_of_a_request_is_left_behind() -> None:
     for endpoint in mesh.router._directory.endpoints.values():
         assert endpoint.flights == {}
         assert {candidate.in_flight for candidate in endpoint.candidates.values()} == {0}
+
+
+# Sent again to the same instance
+
+
+def lose_and_regain(mesh: Mesh, out: Outgoing) -> None:
+    mesh.router.link_lost(out.to, mesh.now)
+    mesh.pass_time(0.1)
+    mesh.router.link_up(out.to, mesh.now)
+    mesh.collect()
+
+
+def test_what_was_under_way_when_the_link_broke_is_sent_again_to_the_same_instance() -> None:
+    mesh = two()
+    request_id, out = mesh.asked(timeout_s=20.0)
+    lose_and_regain(mesh, out)
+    first, copy = mesh.requests(request_id)
+    assert copy.to == first.to
+    assert copy.body == first.body
+    assert isinstance(copy.header, Request)
+    assert copy.header.attempt == 1
+    assert copy.header.remaining_ms == 19_900
+    mesh.reply(out)
+    assert mesh.verdicts[request_id].kind is VerdictKind.OK
+    assert mesh.verdicts[request_id].attempts == 1
+
+
+def test_it_is_sent_again_once_for_each_break() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    lose_and_regain(mesh, out)
+    mesh.router.link_up(out.to, mesh.now)
+    mesh.collect()
+    assert len(mesh.requests(request_id)) == 2
+    lose_and_regain(mesh, out)
+    assert len(mesh.requests(request_id)) == 3
+
+
+def test_what_was_handed_over_after_the_break_waits_for_the_connection_and_is_not_doubled() -> None:
+    mesh = Mesh()
+    mesh.put("a", "s")
+    _, out = mesh.asked()
+    mesh.router.link_lost(out.to, mesh.now)
+    mesh.pass_time(0.1)
+    later, _ = mesh.asked()
+    mesh.router.link_up(out.to, mesh.now)
+    mesh.collect()
+    assert len(mesh.requests(later)) == 1
+
+
+def test_a_refused_copy_does_not_prove_that_the_first_did_not_arrive() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    lose_and_regain(mesh, out)
+    mesh.refuse(out)
+    assert len(mesh.requests(request_id)) == 2
+    assert request_id not in mesh.verdicts
+
+
+def test_a_copy_that_meets_a_new_start_says_nothing_of_the_old() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    lose_and_regain(mesh, out)
+    mesh.not_started(out, Reason.WRONG_INSTANCE)
+    verdict = mesh.verdicts[request_id]
+    assert (verdict.kind, verdict.executed) == (VerdictKind.LOST, Executed.UNKNOWN)
+    assert len(mesh.requests(request_id)) == 2
+
+
+def test_a_copy_that_is_certainly_not_started_leaves_it_free_again() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    lose_and_regain(mesh, out)
+    mesh.not_started(out, Reason.BUSY)
+    other = mesh.request(request_id)
+    assert other.to.node_id != out.to.node_id
+    mesh.refuse(other)
+    assert mesh.verdicts[request_id].executed is Executed.NO
+
+
+def test_a_connection_to_another_start_gets_no_copies() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    mesh.router.link_lost(out.to, mesh.now)
+    mesh.router.link_up(out.to._replace(instance=99), mesh.now)
+    mesh.collect()
+    assert len(mesh.requests(request_id)) == 1
