@@ -143,7 +143,7 @@ class Flight(Struct, eq=False):
             self.id,
             candidate.endpoint.instance,
             self.service,
-            int((self.deadline - now) * 1000) or 1,
+            max(1, int((self.deadline - now) * 1000)),
             self.attempts,
             content_type,
             traceparent,

@@ -5,6 +5,8 @@ import pytest
 from tests.unit.routing.mesh import HOME, Mesh
 from zmesh.config.limits import RoutingLimits
 from zmesh.routing.router import Outgoing, Target, Verdict, VerdictKind
+from zmesh.wire import decode, encode
+from zmesh.wire.dialect import FROM_GATEWAY
 from zmesh.wire.membership import State
 from zmesh.wire.request import Beat, Executed, NotStarted, Outcome, Reason, Request, RequestId
 
@@ -412,3 +414,15 @@ def test_a_connection_to_another_start_gets_no_copies() -> None:
     mesh.router.link_up(out.to._replace(instance=99), mesh.now)
     mesh.collect()
     assert len(mesh.requests(request_id)) == 1
+
+
+def test_a_copy_sent_in_the_last_moment_is_a_message_that_can_be_read() -> None:
+    mesh = two()
+    request_id, out = mesh.asked(timeout_s=0.1)
+    mesh.router.link_lost(out.to, mesh.now)
+    # Past the deadline, before the sweep that ends it.
+    mesh.now += 0.12
+    mesh.router.link_up(out.to, mesh.now)
+    mesh.collect()
+    copy = mesh.requests(request_id)[-1]
+    assert decode(encode(copy.header, copy.body), FROM_GATEWAY)[0] == copy.header
