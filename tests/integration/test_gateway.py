@@ -111,11 +111,13 @@ class Gateway:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for left in self.group():  # none, unless what is tested here is broken
+            os.kill(left, signal.SIGKILL)
         self.http.close()
         self.log.close()
 

@@ -114,7 +114,7 @@ class Metrics:
         self._services: set[str] = set()
 
     def routed(self, *, local: bool, forwarded: bool, hit: bool, miss: bool, failed: bool) -> None:
-        """Count one finished request, before its answer is sent. A miss is also the look-up in the table it leads to."""
+        """Count one finished request, before its answer is sent. A miss is also the look-up in the table it causes."""
         if local:
             self._local.inc()
         if forwarded:
