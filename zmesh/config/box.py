@@ -1,4 +1,4 @@
-"""Bounds and intervals of what a node does with its own box: runners it launches, GPUs and load it measures."""
+"""Bounds and intervals of what a box does with itself: daemons and runners it launches, GPUs and load it measures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from zmesh.config.limits import KIB
 
-__all__ = ["GpuLimits", "LauncherLimits"]
+__all__ = ["EventLimits", "GpuLimits", "LauncherLimits", "UpLimits"]
 
 
 class LauncherLimits(Struct, frozen=True, kw_only=True):
@@ -66,3 +66,28 @@ class GpuLimits(Struct, frozen=True, kw_only=True):
 
     load_interval_s: float = 1.0
     """How often the processor and memory load of the box is sampled."""
+
+
+class EventLimits(Struct, frozen=True, kw_only=True):
+    """LOG events: what a node's own warnings may cost those who watch it."""
+
+    log_events_per_second_max: int = 50
+    """More warnings in a second are in the log alone; the count of the topic shows the gap."""
+
+    log_fields_max: int = 16
+    log_field_chars_max: int = 512
+    """Values of a line that its event tells, and characters of each: with its message they fit one event."""
+
+
+class UpLimits(Struct, frozen=True, kw_only=True):
+    """``zmesh up``: when a daemon that died is started again, and how long stopping may take."""
+
+    restart_first_s: float = 1.0
+    restart_max_s: float = 30.0
+    """Wait before a restart, doubling with each death in a row up to the second figure."""
+
+    healthy_s: float = 60.0
+    """A daemon that lived so long counts as sound: its next death waits ``restart_first_s`` again."""
+
+    stop_grace_s: float = 45.0
+    """SIGKILL comes so long after SIGTERM: a node's drain (32 s) and its runners' grace (10 s) fit."""

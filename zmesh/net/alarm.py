@@ -7,9 +7,15 @@ message itself, so an alarm set later than the running timer lets that one fire 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 __all__ = ["Alarm"]
+
+RETRY_S = 1.0
+"""A ring that failed is tried again after this: a machine that is never woken again would be dead without a word."""
+
+log = logging.getLogger(__name__)
 
 
 class Alarm:
@@ -22,9 +28,12 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         """Kept here: for a time that has passed uvloop gives a handle that cannot tell when it was due."""
+        self._closed = False
 
     def set(self, due: float | None) -> None:
         """Ring at ``due`` on the loop's clock (seconds), in place of any earlier setting; None: not at all."""
+        if self._closed:
+            return
         self._due = due
         if due is None or (self._timer is not None and self._timer_due <= due):
             return
@@ -33,7 +42,8 @@ class Alarm:
         self._start(due)
 
     def close(self) -> None:
-        """Never ring again."""
+        """Never ring again, whatever is set."""
+        self._closed = True
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
@@ -48,7 +58,11 @@ class Alarm:
             self._start(due)
             return
         self._due = None
-        self._ring()
+        try:
+            self._ring()
+        except Exception:
+            log.exception("what was due failed; again in %g s", RETRY_S)
+            self.set(self._loop.time() + RETRY_S)
 
     def _start(self, due: float) -> None:
         self._timer = self._loop.call_at(due, self._fire)

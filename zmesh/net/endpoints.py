@@ -34,6 +34,9 @@ def tcp_endpoint(address: str, *, any_port: bool = False) -> str:
         raise ConfigurationError(
             f"address {address!r}: brackets are for IPv6 addresses, and those need them: [fd00::1]:7400"
         )
+    if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
+        # A zone means something on one machine only, and libzmq refuses or misreads some of what may stand in it.
+        raise ConfigurationError(f"address {address!r}: an address with a zone (%{ip.scope_id}) is not for other boxes")
     return f"tcp://{f'[{ip}]' if bracketed else ip}:{int(port) or '*'}"
 
 

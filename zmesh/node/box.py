@@ -14,33 +14,37 @@ from zmesh.dispatch.dispatcher import Dispatcher
 from zmesh.membership.peer import Peer
 from zmesh.node.capabilities import HostLoadSampler, gpus_of, host_capabilities, services_pinned_to
 from zmesh.node.gpu import GpuMonitor
-from zmesh.wire.record import ServiceOffer
+from zmesh.wire.record import Capabilities, Gpu, ServiceOffer
 
 __all__ = ["Box"]
 
 
 class Box:
-    """The offer of this box. ``tell`` is called after each change, to carry out what the machines want."""
+    """The offer of this box. ``turn_work`` and ``turn_peers`` are called after each change of the dispatcher and of the
+    membership machine, to carry out what they want."""
 
     def __init__(
         self,
         services: Iterable[ServiceConfig],
         dispatcher: Dispatcher,
         peer: Peer,
-        tell: Callable[[], None],
         *,
+        turn_work: Callable[[], None],
+        turn_peers: Callable[[], None],
         on_gpu_lost: Callable[[int, str], None],
         on_gpu_found: Callable[[int], None],
     ) -> None:
         self._services = {service.name: service for service in services}
         self._dispatcher = dispatcher
         self._peer = peer
-        self._tell = tell
+        self._turn_work = turn_work
+        self._turn_peers = turn_peers
         self._on_gpu_lost = on_gpu_lost
         self._on_gpu_found = on_gpu_found
         self._loop = asyncio.get_running_loop()
         self._sampler = HostLoadSampler()
         self._limits = GpuLimits()
+        self._hardware: tuple[tuple[Gpu, ...], Capabilities] | None = None
         pinned = frozenset[int]().union(*map(gpus_of, self._services.values()))
         self.gpus = GpuMonitor(pinned, self._gpu_lost, self._gpu_found, self.advertise, self._limits)
         self.draining = False
@@ -53,9 +57,8 @@ class Box:
     def advertise(self) -> None:
         """Say what is offered now: services with a ready runner, and none that is kept from running."""
         offers = tuple(self._offer(*offer) for offer in self._dispatcher.offers())
-        capabilities = host_capabilities(self.gpus.gpus)
-        self._peer.advertise(offers, capabilities, self.draining, self._loop.time())
-        self._tell()
+        self._peer.advertise(offers, self._capabilities(), self.draining, self._loop.time())
+        self._turn_peers()
 
     async def report_load(self) -> None:
         """Tell how busy the box is, again and again, until cancelled."""
@@ -65,7 +68,14 @@ class Box:
             self._peer.report_load(
                 self._dispatcher.loads(), host.cpu_percent, host.memory_percent, self.gpus.gpus, self._loop.time()
             )
-            self._tell()
+            self._turn_peers()
+
+    def _capabilities(self) -> Capabilities:
+        """Read once for each set of GPU readings: the rest does not change while the node runs."""
+        gpus = self.gpus.gpus
+        if self._hardware is None or self._hardware[0] != gpus:
+            self._hardware = gpus, host_capabilities(gpus)
+        return self._hardware[1]
 
     def _offer(self, name: str, slots: int, content_types: tuple[str, ...]) -> ServiceOffer:
         timeout_s = self._services[name].timeout_s
@@ -76,6 +86,7 @@ class Box:
         self._on_gpu_lost(gpu, reason)
         for name in services_pinned_to(self._services.values(), self.gpus.lost):
             self._dispatcher.withdraw(name, self._loop.time())
+        self._turn_work()
         self.advertise()
 
     def _gpu_found(self, gpu: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from zmesh.wire import Body
 from zmesh.wire.control import ControlReply, ControlRequest
+from zmesh.wire.field import clip
 
 __all__ = ["Control", "Verb"]
 
@@ -31,11 +32,20 @@ class Control:
         self._verbs = dict(verbs)
 
     def answer(self, request: ControlRequest, body: Body) -> tuple[ControlReply, bytes]:
-        """The reply and its JSON body; a question that makes no sense is answered with what would."""
+        """The reply and its JSON body; a question that makes no sense is answered with what would.
+
+        Raises nothing: who asks waits for an answer, also for one that says that something broke.
+        """
         if len(body) > ARGUMENTS_BYTES_MAX:
             return ControlReply(request.serial, ok=False, detail="the arguments are too long"), b""
         verb = self._verbs.get(request.verb)
         if verb is None:
             known = ", ".join(sorted(self._verbs))
-            return ControlReply(request.serial, ok=False, detail=f"unknown verb {request.verb!r}; known: {known}"), b""
-        return ControlReply(request.serial, ok=True), msgspec.json.encode(verb())
+            detail = clip(f"unknown verb {request.verb!r}; known: {known}")
+            return ControlReply(request.serial, ok=False, detail=detail), b""
+        try:
+            answer = msgspec.json.encode(verb())
+        except Exception:
+            log.exception("%s could not be answered", request.verb)
+            return ControlReply(request.serial, ok=False, detail="it failed; the node's log says why"), b""
+        return ControlReply(request.serial, ok=True), answer

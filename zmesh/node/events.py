@@ -1,6 +1,8 @@
 """What this node publishes on its box: its gateways' replica of the table, and events for monitor scripts.
 
-Decides what an event says; each topic counts its own, so that a subscriber sees what it missed.
+Decides what an event says and when there is one; each topic counts its own, so that a subscriber sees what it missed.
+What an event carries came from anywhere, so its texts are clipped to what a subscriber takes, and one that cannot be
+written at all is dropped with a gap in the count: nothing here may fail the caller.
 """
 
 from __future__ import annotations
@@ -8,17 +10,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from zmesh.dispatch.event import RequestEnded
+from zmesh.errors import LocalProtocolError
 from zmesh.membership.replica_feed import ReplicaFeed
 from zmesh.net.alarm import Alarm
 from zmesh.net.pubsub import XPubSocket
+from zmesh.telemetry.log import get_logger
 from zmesh.wire import Topic
-from zmesh.wire.event import Event, EventHead, MemberEvent, MemberView, RequestEvent, ServiceEvent, encode_event
+from zmesh.wire.event import (
+    Event,
+    EventHead,
+    LogEvent,
+    MemberEvent,
+    MemberView,
+    RequestEvent,
+    ServiceEvent,
+    SocketEvent,
+    encode_event,
+)
+from zmesh.wire.field import SHORT_MAX, clip
 from zmesh.wire.record import Advertisement, decode_record
 from zmesh.wire.request import RequestId
 
 __all__ = ["Events"]
+
+log = get_logger()
+
+
+class _Shown(NamedTuple):
+    """What MEMBER events tell of a member."""
+
+    state: str
+    incarnation: int
+    draining: bool
+    services: tuple[str, ...]
 
 
 class Events:
@@ -30,6 +58,8 @@ class Events:
         self._node_id = node_id
         self._instance = instance
         self._counts: Counter[Topic] = Counter()
+        self._members: dict[str, _Shown] = {}
+        """What was said of each member last: its load changes all the time, and is no event."""
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop, self._ring)
         self._ring()
@@ -37,27 +67,18 @@ class Events:
     def member_changed(self, view: MemberView) -> None:
         """A member is new or changed."""
         self._feed.member_changed(view, self._loop.time())
-        record = decode_record(view.advertisement) if view.advertisement else None
-        services = [offer.name for offer in record.services] if isinstance(record, Advertisement) else []
-        self._publish(
-            Topic.MEMBER,
-            MemberEvent(
-                time_unix=time.time(),
-                node_id=view.node_id,
-                state=view.state.name.lower(),
-                incarnation=view.incarnation,
-                services=services,
-            ),
-        )
         self.turn()
+        shown = _shown(view)
+        if self._members.get(view.node_id) != shown:
+            self._members[view.node_id] = shown
+            self._member(view.node_id, shown)
 
     def member_forgotten(self, node_id: str) -> None:
         """A member is no longer remembered."""
         self._feed.member_forgotten(node_id)
-        self._publish(
-            Topic.MEMBER, MemberEvent(time_unix=time.time(), node_id=node_id, state="forgotten", incarnation=0)
-        )
         self.turn()
+        self._members.pop(node_id, None)
+        self._member(node_id, _Shown("forgotten", 0, False, ()))
 
     def table_synced(self) -> None:
         """The table is whole, or this node is alone."""
@@ -66,8 +87,16 @@ class Events:
 
     def service_changed(self, service: str, state: str, runners: int, detail: str = "") -> None:
         """Runners of a service came, went, or are kept from starting."""
-        event = ServiceEvent(time_unix=time.time(), service=service, state=state, runners=runners, detail=detail)
-        self._publish(Topic.SERVICE, event)
+        self._publish(
+            Topic.SERVICE,
+            ServiceEvent(
+                time_unix=time.time(),
+                service=service,
+                state=clip(state, SHORT_MAX),
+                runners=runners,
+                detail=clip(detail),
+            ),
+        )
 
     def request_ended(self, ended: RequestEnded) -> None:
         """A request has its end on this box."""
@@ -80,8 +109,20 @@ class Events:
                 outcome=ended.outcome.name.lower(),
                 queue_ms=ended.queue_us / 1000,
                 run_ms=ended.run_us / 1000,
-                detail=ended.detail,
+                detail=clip(ended.detail),
             ),
+        )
+
+    def socket_changed(self, socket: str, peer: str, change: str) -> None:
+        """A connection of this node is up or lost, or a message for it was refused."""
+        peer = clip(peer, SHORT_MAX)
+        self._publish(Topic.SOCKET, SocketEvent(time_unix=time.time(), socket=socket, peer=peer, change=change))
+
+    def logged(self, level: str, message: str, fields: Mapping[str, str], missed: int = 0) -> None:
+        """A line was logged at warning or above; before it ``missed`` others were not told."""
+        self._counts[Topic.LOG] += missed
+        self._publish(
+            Topic.LOG, LogEvent(time_unix=time.time(), level=level, message=clip(message), fields=dict(fields))
         )
 
     def turn(self) -> None:
@@ -98,7 +139,31 @@ class Events:
         self.turn()
         self._alarm.set(self._feed.next_timer())
 
+    def _member(self, node_id: str, shown: _Shown) -> None:
+        self._publish(
+            Topic.MEMBER,
+            MemberEvent(
+                time_unix=time.time(),
+                node_id=node_id,
+                state=shown.state,
+                incarnation=shown.incarnation,
+                services=list(shown.services),
+                reason="draining" if shown.draining else "",
+            ),
+        )
+
     def _publish(self, topic: Topic, event: Event) -> None:
         self._counts[topic] += 1
         head = EventHead(self._node_id, self._instance, self._counts[topic])
-        self._publisher.publish(head, encode_event(event), topic)
+        try:
+            self._publisher.publish(head, encode_event(event), topic)
+        except LocalProtocolError as error:
+            log.debug("an event was dropped", reason=str(error))
+
+
+def _shown(view: MemberView) -> _Shown:
+    record = decode_record(view.advertisement) if view.advertisement else None
+    if not isinstance(record, Advertisement):
+        return _Shown(view.state.name.lower(), view.incarnation, False, ())
+    services = tuple(offer.name for offer in record.services)
+    return _Shown(view.state.name.lower(), view.incarnation, record.draining, services)

@@ -7,15 +7,19 @@ import os
 from collections.abc import Callable, Hashable, Mapping
 
 from zmesh.dispatch.dispatcher import Dispatcher
-from zmesh.dispatch.event import Event, RunnerAttached
+from zmesh.dispatch.event import Event, Outgoing, RunnerAttached
+from zmesh.errors import LocalProtocolError
 from zmesh.net.alarm import Alarm
 from zmesh.net.router import Route, RouterSocket
+from zmesh.telemetry.log import get_logger
 from zmesh.wire import Body, Header
 
 __all__ = ["REQUEST_SOCKET", "Work"]
 
 REQUEST_SOCKET = "request"
 """Name of the ROUTER that other boxes speak to."""
+
+log = get_logger()
 
 
 class Work:
@@ -24,13 +28,15 @@ class Work:
     def __init__(
         self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop, on_event: Callable[[Event], None]
     ) -> None:
-        """``on_event`` gets every event of the dispatcher, after its messages were sent."""
+        """``on_event`` gets every event of the dispatcher, after the messages that go with it were sent."""
         self._dispatcher = dispatcher
         self._loop = loop
         self._on_event = on_event
         self._routers: Mapping[str, RouterSocket] = {}
         self._alarm = Alarm(loop, self._ring)
         self._pidfds: dict[int, int] = {}
+        self._in_turn = False
+        self._closed = False
 
     def start(self, routers: Mapping[str, RouterSocket]) -> None:
         """Begin to answer on ``routers``, by the socket name that their routes carry."""
@@ -47,24 +53,54 @@ class Work:
         self.turn()
 
     def turn(self) -> None:
-        """Carry out what the dispatcher wants by now."""
-        dispatcher = self._dispatcher
-        while messages := dispatcher.messages_to_send():
-            for route, header, body in messages:
-                assert isinstance(route, Route)
-                if not self._routers[route.socket].send(route.identity, header, body):
-                    self._refused(route, header)
-        while (event := dispatcher.next_event()) is not None:
-            if isinstance(event, RunnerAttached):
-                self._watch(event.pid)
-            self._on_event(event)
-        self._alarm.set(dispatcher.next_timer())
+        """Carry out what the dispatcher wants by now, and what it wants because of what that brought."""
+        if self._in_turn or self._closed:
+            return  # a turn that is under way goes on until nothing is left
+        self._in_turn = True
+        try:
+            self._settle()
+        finally:
+            self._in_turn = False
+            self._alarm.set(self._dispatcher.next_timer())
 
     def close(self) -> None:
         """Watch nothing any more."""
+        self._closed = True
         self._alarm.close()
         for pid in tuple(self._pidfds):
             self._unwatch(pid)
+
+    def _settle(self) -> None:
+        dispatcher = self._dispatcher
+        while True:
+            while messages := dispatcher.messages_to_send():
+                for message in messages:
+                    self._send(message)
+            event = dispatcher.next_event()
+            if event is None:
+                return
+            try:
+                self._take(event)
+            except Exception:
+                log.exception("an event of the dispatcher was not followed", at=type(event).__name__)
+
+    def _send(self, message: Outgoing) -> None:
+        """What a full or closed socket refuses has no one to go to, like what finds no connection."""
+        route, header, body = message
+        assert isinstance(route, Route)
+        try:
+            taken = self._routers[route.socket].send(route.identity, header, body)
+        except LocalProtocolError:
+            # Over a limit of the wire: nobody will ever get it, and the messages behind it must go on.
+            log.exception("a message of the dispatcher cannot be written", kind=type(header).__name__)
+            return
+        if not taken:
+            self._refused(route, header)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RunnerAttached):
+            self._watch(event.pid)
+        self._on_event(event)
 
     def _refused(self, route: Hashable, header: Header) -> None:
         """Another box's gateway may connect again after its link broke; one of this box is gone with its process."""
@@ -84,8 +120,8 @@ class Work:
         except ProcessLookupError:
             self._loop.call_soon(self._exited, pid)
             return
-        except OSError:
-            return  # out of descriptors, or not a pid of here: the dispatcher's own probe finds the dead
+        except (OSError, OverflowError):
+            return  # out of descriptors, or no pid of here: the dispatcher's own probe finds the dead
         self._pidfds[pid] = pidfd
         self._loop.add_reader(pidfd, self._exited, pid)
 

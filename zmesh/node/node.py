@@ -11,6 +11,7 @@ from collections import Counter
 
 from zmesh import __version__
 from zmesh.config.address import join_address, split_address
+from zmesh.config.box import EventLimits
 from zmesh.config.limits import DispatchLimits, MembershipLimits, RoutingLimits
 from zmesh.config.settings import Settings
 from zmesh.disk.state import IncarnationStore
@@ -27,6 +28,7 @@ from zmesh.node.control import Control
 from zmesh.node.events import Events
 from zmesh.node.launcher import Launcher, State
 from zmesh.node.local import Work
+from zmesh.node.log_feed import LogFeed
 from zmesh.node.peers import Peers
 from zmesh.node.report import Report
 from zmesh.node.sockets import Sockets
@@ -50,15 +52,14 @@ class Node:
         """The table is whole, or this node is alone."""
         self._loop = asyncio.get_running_loop()
         self._runners: Counter[str] = Counter()
+        self._up: set[str] = set()
         node_id, mesh = settings.node.id, settings.mesh
         self._incarnations = IncarnationStore(settings.node.state_dir)
-        self.peer = Peer(
-            _identity(settings, instance),
-            mesh.seeds if mesh.dht_enabled else (),
-            MembershipLimits(),
-            rng,
-            incarnation=self._incarnations.load(),
-        )
+        own_lobby = join_address(settings.vpn.address, mesh.lobby_port)
+        self.seeds = tuple(seed for seed in mesh.seeds if seed != own_lobby) if mesh.dht_enabled else ()
+        """Whom to ask. One file for all boxes may name this one, too."""
+        limits = MembershipLimits()
+        self.peer = Peer(_identity(settings, instance), self.seeds, limits, rng, incarnation=self._incarnations.load())
         self.dispatcher = Dispatcher(node_id, instance, DispatchLimits(), rng)
         self.work = Work(self.dispatcher, self._loop, self._on_work)
         self.sockets = Sockets(
@@ -71,17 +72,28 @@ class Node:
         )
         self.feed = ReplicaFeed(node_id, instance, self._loop.time())
         self.events = Events(self.feed, self.sockets.events, node_id, instance)
-        self.peers = Peers(self.peer, context, self.sockets.gossip, self._on_mesh, RoutingLimits())
+        self.peers = Peers(
+            self.peer,
+            context,
+            self.sockets.gossip,
+            RoutingLimits(),
+            stall_s=limits.stall_s,
+            on_event=self._on_mesh,
+            on_link=self.events.socket_changed,
+            on_seed=self._on_seed,
+        )
         self.box = Box(
             settings.service,
             self.dispatcher,
             self.peer,
-            self.peers.turn,
+            turn_work=self.work.turn,
+            turn_peers=self.peers.turn,
             on_gpu_lost=self._on_gpu_lost,
             on_gpu_found=self._on_gpu_found,
         )
         self.report = Report(self)
         self._control = Control(self.report.verbs)
+        self._log_feed = LogFeed(self._loop, self.events.logged, EventLimits())
 
     # In the order in which the daemon calls them
 
@@ -90,6 +102,7 @@ class Node:
         self.sockets.bind(self.settings)
         self.work.start(self.sockets.routers)
         self.box.open()
+        self._log_feed.open()
 
     def join(self) -> None:
         """Take part in the mesh from now on."""
@@ -124,6 +137,7 @@ class Node:
 
     def close(self) -> None:
         """Close every socket."""
+        self._log_feed.close()
         self.peers.close()
         self.work.close()
         self.events.close()
@@ -145,8 +159,12 @@ class Node:
             case work_event.RunnerGone():
                 self._runners[event.service] -= 1
                 log.info("runner gone", service=event.service, pid=event.pid, reason=event.reason, lost=event.lost)
-        is_up = isinstance(event, work_event.ServiceUp | work_event.RunnerAttached)
-        self.events.service_changed(event.service, "up" if is_up else "down", self._runners[event.service])
+            case work_event.ServiceUp(service):
+                self._up.add(service)
+            case work_event.ServiceDown(service):
+                self._up.discard(service)
+        state = "up" if event.service in self._up else "down"
+        self.events.service_changed(event.service, state, self._runners[event.service])
         self.box.advertise()
 
     def _on_mesh(self, event: mesh_event.Event) -> None:
@@ -158,6 +176,8 @@ class Node:
             case mesh_event.MemberForgotten(node_id):
                 self.events.member_forgotten(node_id)
             case mesh_event.Synced(alone):
+                if alone and self.seeds and not self.peers.seeds_contacted:
+                    log.warning("no seed answers: going on alone, and on trying", seeds=self.seeds)
                 log.info("table synced", alone=alone, members=len(self.peer.members))
                 self.events.table_synced()
                 self.synced.set()
@@ -168,13 +188,15 @@ class Node:
             case mesh_event.Rejected(node_id, reason):
                 log.warning("not believed", sender=node_id, reason=reason)
 
+    def _on_seed(self, address: str) -> None:
+        log.info("seeds contacted", seed=address, contacted=self.peers.seeds_contacted, seeds=len(self.seeds))
+
     def _on_replica(self, service: str, replica: int, state: State, detail: str) -> None:
         self.events.service_changed(service, f"{replica} {state.value}", self._runners[service], detail)
 
     def _on_gpu_lost(self, gpu: int, reason: str) -> None:
         if self.launcher is not None:
             self.launcher.gpu_lost(gpu, reason)
-        self.work.turn()
 
     def _on_gpu_found(self, gpu: int) -> None:
         if self.launcher is not None:

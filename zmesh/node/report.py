@@ -101,10 +101,16 @@ class Report:
             "zmesh_queue_depth": {f'service="{load.name}"': load.queued for load in loads},
             "zmesh_requests_running": {f'service="{load.name}"': load.running for load in loads},
             "zmesh_requests_ended": {f'outcome="{outcome}"': count for outcome, count in self._ended.items()},
-            "zmesh_frames_rejected": {
-                f'socket="{name}"': router.rejected for name, router in node.sockets.routers.items()
+            "zmesh_frames_rejected": {f'socket="{name}"': count for name, count in self._rejected().items()},
+            "zmesh_events_overflows": {
+                f'socket="{publisher.name}"': publisher.overflows
+                for publisher in (node.sockets.gossip, node.sockets.events)
             },
         }
+
+    def _rejected(self) -> dict[str, int]:
+        routers = self._node.sockets.routers
+        return {name: router.rejected for name, router in routers.items()} | self._node.peers.rejected
 
     def _views(self) -> list[MemberView]:
         return self._node.peer.views(self._loop.time())

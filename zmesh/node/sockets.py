@@ -8,7 +8,7 @@ from typing import Any
 
 from zmesh.config.address import join_address
 from zmesh.config.limits import WireLimits
-from zmesh.config.node import CONTROL_SOCKET, EVENTS_SOCKET, GATEWAY_SOCKET, RUNNER_SOCKET
+from zmesh.config.node import CONTROL_SOCKET, EVENTS_SOCKET, GATEWAY_SOCKET, RUNNER_SOCKET, MeshConfig
 from zmesh.config.settings import Settings
 from zmesh.net.context import Context
 from zmesh.net.endpoints import ipc_endpoint, tcp_endpoint
@@ -61,14 +61,12 @@ class Sockets:
         self.events = XPubSocket(context, EVENTS_SOCKET)
 
     def bind(self, settings: Settings) -> None:
-        """Bind all of them. Raises ConfigurationError that names the setting and, for a taken port, who holds it."""
-        address, mesh = settings.vpn.address, settings.mesh
-        for socket, port, setting in (
-            (self.request, mesh.request_port, "mesh.request_port"),
-            (self.gossip, mesh.gossip_port, "mesh.gossip_port"),
-            (self.lobby, mesh.lobby_port, "mesh.lobby_port"),
-        ):
-            socket.bind(tcp_endpoint(join_address(address, port)), setting=setting)
+        """Bind all of them; without ``dht_enabled`` none that another box could reach.
+
+        Raises ConfigurationError that names the setting and, for a taken port, who holds it.
+        """
+        if settings.mesh.dht_enabled:
+            self._bind_tcp(settings.vpn.address, settings.mesh)
         directory = Path(settings.node.runtime_dir)
         for local in (self.gateway, self.runner, self.control, self.events):
             local.bind(ipc_endpoint(directory / local.name), setting="node.runtime_dir")
@@ -81,6 +79,14 @@ class Sockets:
         """Close all; what libzmq has still goes out for as long as sockets may linger."""
         for socket in (*self.routers.values(), self.gossip, self.events):
             socket.close()
+
+    def _bind_tcp(self, address: str, mesh: MeshConfig) -> None:
+        for socket, port, setting in (
+            (self.request, mesh.request_port, "mesh.request_port"),
+            (self.gossip, mesh.gossip_port, "mesh.gossip_port"),
+            (self.lobby, mesh.lobby_port, "mesh.lobby_port"),
+        ):
+            socket.bind(tcp_endpoint(join_address(address, port)), setting=setting)
 
     def _router(
         self, name: str, dialect: Dialect, *, version: int = VERSION, message_bytes_max: int | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO, cast
 
 import msgspec
@@ -26,12 +26,13 @@ finally:
     else:
         sys.modules["rich"] = _rich
 
-__all__ = ["Logger", "get_logger", "set_up"]
+__all__ = ["Listener", "Logger", "get_logger", "listen", "set_up"]
 
 Logger = structlog.typing.FilteringBoundLogger
 Format = Literal["auto", "json", "text"]
 Level = Literal["debug", "info", "warning", "error"]
 EventDict = MutableMapping[str, Any]
+Listener = Callable[[str, Mapping[str, Any]], None]
 
 # C0, DEL and C1 steer terminals; U+2028 and U+2029 end lines; the others turn the reading direction.
 _UNSAFE = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -76,6 +77,8 @@ def set_up(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=not text, key="time"),
         structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        _Listen(),
         *(_text_processors(stream) if text else _json_processors()),
     ]
     structlog.configure(
@@ -86,6 +89,29 @@ def set_up(
     )
     logging.basicConfig(level=threshold, handlers=[_Bridge()], force=True)
     logging.captureWarnings(True)
+
+
+def listen(listener: Listener | None) -> None:
+    """Tell ``listener(level, line)`` of each line at warning or above, in the thread that logs it; None: nobody.
+
+    ``line`` has the message as ``event`` and the values by name. One listener a process.
+    """
+    _Listen.listener = listener
+
+
+class _Listen:
+    """Tells the listener of a line before it is rendered; a listener that fails must not stop who logs."""
+
+    listener: Listener | None = None
+
+    def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
+        listener = _Listen.listener
+        if listener is not None and event["level"] in ("warning", "error", "critical"):
+            try:
+                listener(event["level"], dict(event))
+            except Exception as error:
+                event["listener_failed"] = repr(error)
+        return event
 
 
 class _Writer:
@@ -133,14 +159,14 @@ class _Bridge(logging.Handler):
 
 
 def _json_processors() -> list[structlog.typing.Processor]:
-    return [structlog.processors.format_exc_info, _json_line]
+    return [_json_line]
 
 
 def _text_processors(stream: TextIO) -> list[structlog.typing.Processor]:
     console = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
     )
-    return [structlog.processors.format_exc_info, _escape, console]
+    return [_escape, console]
 
 
 def _json_line(logger: object, method: str, event: EventDict) -> str:

@@ -1,9 +1,12 @@
 """The alarm against a loop whose clock the test moves."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from zmesh.net.alarm import Alarm
+import pytest
+
+from zmesh.net.alarm import RETRY_S, Alarm
 
 
 class SteppedTimer:
@@ -86,6 +89,7 @@ def test_none_and_close_silence_it() -> None:
     alarm.set(2.0)
     alarm.close()
     alarm.close()
+    alarm.set(2.5)
     loop.step_to(3.0)
     assert rung == []
 
@@ -103,3 +107,21 @@ def test_may_be_set_again_while_it_rings() -> None:
     for now in (1.0, 2.0, 3.0):
         loop.step_to(now)
     assert rung == [1.0, 2.0, 3.0]
+
+
+def test_a_ring_that_fails_is_logged_and_rung_again(caplog: pytest.LogCaptureFixture) -> None:
+    loop = SteppedLoop()
+    rung: list[float] = []
+
+    def ring() -> None:
+        rung.append(loop.now)
+        alarm.set(loop.now)  # an overdue machine that fails each time must not spin either
+        raise RuntimeError("a machine failed")
+
+    alarm = Alarm(loop, ring)
+    alarm.set(1.0)
+    with caplog.at_level(logging.ERROR, "zmesh.net.alarm"):
+        for now in (1.0, 1.0 + RETRY_S / 2, 1.0 + RETRY_S):
+            loop.step_to(now)
+    assert rung == [1.0, 1.0 + RETRY_S]
+    assert "a machine failed" in caplog.text

@@ -37,6 +37,8 @@ def test_addresses(address, expected):
         ("fd00::1:7400", "brackets"),
         ("[10.42.0.1]:7400", "brackets"),
         ("inproc://x", "port '//x'"),
+        ("[fe80::1%eth0]:7400", "zone"),
+        ("[fe80::1% x]:7400", "zone"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_said(address, complaint):
