@@ -8,10 +8,8 @@ answered ``Connection: close``.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
@@ -25,10 +23,10 @@ from uvicorn_worker import UvicornWorker
 
 from zmesh.config.limits import HttpLimits
 from zmesh.gateway.protocol import BoundedHttpProtocol, sweep
+from zmesh.lifeline import tie_to_parent
 
 __all__ = ["GatewayServer", "GatewayWorker", "bounded"]
 
-_PR_SET_PDEATHSIG = 1
 _TICKS_PER_SWEEP = 10
 """uvicorn's main loop ticks every 0.1 s."""
 
@@ -105,9 +103,8 @@ class GatewayWorker(UvicornWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """The first thing in the new process: tie its life to the master's."""
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
-        if os.getppid() != self.ppid:  # the master died before the tie was made
-            sys.exit(0)
+        if not tie_to_parent(self.ppid, signal.SIGQUIT):
+            sys.exit(0)  # the master died before the tie was made
         super().init_process()
 
     def run(self) -> None:
