@@ -235,3 +235,18 @@ class Cluster:
             return
         box.peer.receive(header, route, self.now)
         self._pump(key)
+
+
+def mesh(size: int = 3, **weather: object) -> Cluster:
+    """``size`` nodes that all know each other; the first is the seed and has none itself."""
+    cluster = Cluster(**weather)  # type: ignore[arg-type]
+    for number in range(size):
+        cluster.start(name(number), seeds=("a",) if number else (), ip=f"10.42.0.{number + 1}")
+        cluster.run(0.02)
+    everybody = [name(number) for number in range(size)]
+    cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in everybody), 20.0, 0.1)
+    return cluster
+
+
+def name(number: int) -> str:
+    return "abc"[number] if number < 3 else f"n{number:02}"

@@ -58,6 +58,13 @@ def test_their_size_is_bounded_but_one_always_fits() -> None:
     assert len(parcel.records) == 1
 
 
+def test_all_go_when_all_fit() -> None:
+    parcel = Parcel(members(), table(), LIMITS, 0.0)
+    parcel.add_all([stored(advertisement(node_id)) for node_id in "bcd"])
+    assert len(parcel.records) == 3
+    assert not parcel.is_full
+
+
 def test_load_too_old_to_be_taken_is_left_out() -> None:
     parcel = Parcel(members(), table(), LIMITS, LIMITS.load_age_max_s)
     assert parcel.add(stored(load("b")))

@@ -62,6 +62,14 @@ def test_what_does_not_fit_waits_for_the_next_turn_and_what_is_gone_is_dropped()
     assert payloads == [held.of(node_id)[0].payload for node_id in "ab"]
 
 
+def test_claims_alone_need_no_records() -> None:
+    machine, claims, outbox = gossip(table())
+    machine.publish("gone", ADVERTISEMENT)
+    claims.push(claim("c", State.SUSPECT), 0.0, publish=True)
+    machine.handle_timer(0.0)
+    assert [type(sent.header) for sent in outbox] == [Claims]
+
+
 def test_the_newest_record_of_a_slot_is_what_goes() -> None:
     held = table(advertisement("a"))
     machine, _, outbox = gossip(held)
