@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +15,14 @@ import typer
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.cli.settings import settings_of
 from zmesh.config.address import join_address, split_address
+from zmesh.config.limits import RoutingLimits
+from zmesh.config.service import SERVICE_PATTERN
 from zmesh.errors import ConfigurationError
 
 __all__ = ["call_service"]
+
+TIMEOUT_MIN_S = 0.001
+"""Deadlines are told to the mesh in milliseconds."""
 
 
 def call_service(
@@ -28,33 +35,66 @@ def call_service(
     config: Path | None,
     overrides: Sequence[str],
 ) -> int:
-    """Send the input and print what comes back: JSON indented, other content as it is. Returns the exit status."""
-    from zmesh.client import Client, RequestFailed, Unreachable
+    """Send the input and print what comes back: JSON indented, other content as it is. Returns the exit status.
 
+    Raises ConfigurationError, with nothing sent, for input or an entry point that cannot be used.
+    """
+    _check(service, url, timeout_s)
     body, kind = _input(json, file, content_type)
     entry_point = url or _own_gateway(config, overrides)
+    try:
+        from zmesh.client import Client, ClientError, Unreachable
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"zmesh call needs {error.name}: pip install 'zmesh-bus[client]'") from None
+
     with Client([entry_point], timeout_s=timeout_s) as client:
         try:
             result = client.call(service, data=body, content_type=kind)
-        except RequestFailed as error:
-            typer.echo(f"zmesh: {error}", err=True)
-            return ExitStatus.FAILED
         except Unreachable as error:
-            typer.echo(f"zmesh: no gateway answers at {entry_point}: {error}", err=True)
+            typer.echo(
+                f"zmesh: no gateway answers at {entry_point} ({error}); start one, or name it with --url", err=True
+            )
             return ExitStatus.NOT_RUNNING
+        except ClientError as error:
+            typer.echo(f"zmesh: {service}: {error}", err=True)
+            return ExitStatus.FAILED
     typer.echo(f"{result.node} by {result.route}", err=True)
-    if result.content_type.startswith("application/json"):
-        print(msgspec.json.format(result.body).decode())
-    else:
-        sys.stdout.buffer.write(result.body)
+    _print(result.body, result.content_type)
     return ExitStatus.OK
+
+
+def _check(service: str, url: str | None, timeout_s: float | None) -> None:
+    if not re.match(SERVICE_PATTERN, service):
+        raise ConfigurationError(f"{service!r} is no name of a service: lower-case letters, digits and hyphens")
+    if url is not None and not re.match(r"https?://[^/\s?#]+/?$", url):
+        raise ConfigurationError(f"--url {url}: expected an entry point such as http://10.42.0.1:8000")
+    if timeout_s is not None and not TIMEOUT_MIN_S <= timeout_s <= RoutingLimits().timeout_max_s:
+        raise ConfigurationError(
+            f"--timeout {timeout_s:g}: expected {TIMEOUT_MIN_S:g} to {RoutingLimits().timeout_max_s:g} seconds"
+        )
+
+
+def _print(body: bytes, content_type: str) -> None:
+    """To a terminal only what it can show; to a file or another program everything, byte for byte but for JSON."""
+    if content_type.partition(";")[0] == "application/json":
+        with contextlib.suppress(msgspec.DecodeError):
+            body = msgspec.json.format(body) + b"\n"
+    elif sys.stdout.isatty() and not content_type.startswith("text/"):
+        typer.echo(f"{len(body)} bytes of {content_type or 'unknown type'}: send the output to a file", err=True)
+        return
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
 
 
 def _input(json: str | None, file: Path | None, content_type: str | None) -> tuple[bytes, str]:
     if (json is None) == (file is None):
         raise ConfigurationError("give the input as --json '{...}' (or --json - for standard input) or as --file FILE")
     if json is not None:
-        body = sys.stdin.buffer.read() if json == "-" else json.encode()
+        body = sys.stdin.buffer.read() if json == "-" else json.encode(errors="surrogateescape")
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ConfigurationError(f"--json: this is no JSON: {error}") from None
         return body, content_type or "application/json"
     assert file is not None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from zmesh.config.node import CONTROL_SOCKET
@@ -24,11 +25,11 @@ class NotRunning(ZmeshError):
 def ask_node(runtime_dir: str, verb: str) -> bytes:
     """The JSON that the node answers to ``verb``.
 
-    Raises NotRunning when none answers in ANSWER_TIMEOUT_S, ConfigurationError when it does not know the verb.
+    Raises NotRunning when none answers in ANSWER_TIMEOUT_S, ConfigurationError when this user may not ask it or it does
+    not know the verb.
     """
     path = Path(runtime_dir) / CONTROL_SOCKET
-    if not path.exists():
-        raise NotRunning(f"no node runs here: there is no {path}; start one with zmesh up, or name its --config")
+    _look(path)
     context = open_context()
     try:
         dealer = BlockingDealer(context, "control", CONTROL_ANSWERS)
@@ -47,3 +48,21 @@ def ask_node(runtime_dir: str, verb: str) -> bytes:
     if not reply.ok:
         raise ConfigurationError(f"the node refused {verb!r}: {reply.detail}")
     return bytes(body)
+
+
+def _look(path: Path) -> None:
+    """Say at once what libzmq would keep trying without a word."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            probe.connect(ipc_endpoint(path).removeprefix("ipc://"))
+    except BlockingIOError:
+        return  # it is busy
+    except FileNotFoundError:
+        raise NotRunning(
+            f"no node runs here: there is no {path}; start one with zmesh up, or name its --config"
+        ) from None
+    except ConnectionRefusedError:
+        raise NotRunning(f"no node runs here: the one that had {path} is gone; start it again") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot ask the node at {path}: {error.strerror}; run this as its user") from None

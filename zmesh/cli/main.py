@@ -15,7 +15,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zmesh",
-    help="A broker-less mesh of GPU boxes: call any model service on any box.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,9 +34,27 @@ Overrides = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="As the verb version.")
+    ] = False,
+) -> None:
+    """A broker-less mesh of GPU boxes: call any model service on any box."""
+
+
 @app.command()
 def up(config: Config = None, overrides: Overrides = None) -> None:
-    """Run node and gateway of this box in the foreground, services included."""
+    """Run this box in the foreground: node, gateway, services.
+
+    Ctrl-C stops it in order, without losing running requests; a second one does not wait for them.
+    """
     from zmesh.cli.up import run_box
 
     raise typer.Exit(run_box(config, overrides or []))
@@ -67,7 +84,10 @@ def gateway(config: Config = None, overrides: Overrides = None) -> None:
 
 @app.command()
 def status(config: Config = None, overrides: Overrides = None, json: Json = False) -> None:
-    """How this box and its mesh are; exit status 1 when not well, 3 when no node runs here."""
+    """How this box is.
+
+    Exit status 1 when it is not well: not ready, a member dead, a runner given up; 3 when no node runs here.
+    """
     from zmesh.cli.read import show_status
 
     raise typer.Exit(show_status(config, overrides or [], as_json=json))
@@ -91,7 +111,7 @@ def services(config: Config = None, overrides: Overrides = None, json: Json = Fa
 
 @app.command()
 def call(
-    service: Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")],
+    service: Annotated[str, typer.Argument(help="Name of the service.")],
     json: Annotated[str | None, typer.Option("--json", help="JSON input, or - for standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="File sent as bytes, such as an image.")] = None,
     content_type: Annotated[str | None, typer.Option(help="Of --file; guessed from its name when not given.")] = None,
@@ -100,7 +120,10 @@ def call(
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Call a service through a gateway and print its answer."""
+    """Call a service through a gateway and print its answer.
+
+    Exit status 1 when the call failed, 3 when no gateway answers.
+    """
     from zmesh.cli.call import call_service
 
     status = call_service(service, json, file, content_type, url, timeout, config, overrides or [])
@@ -109,7 +132,7 @@ def call(
 
 @config_app.command("check")
 def config_check(config: Config = None, overrides: Overrides = None, json: Json = False) -> None:
-    """Read the configuration as the daemons would and say what is wrong with it."""
+    """Read the configuration as the daemons would and say what is wrong with it; exit status 2 when anything is."""
     from zmesh.cli.settings import check
 
     raise typer.Exit(check(config, overrides or [], as_json=json))
@@ -127,7 +150,7 @@ def version() -> None:
 def main() -> NoReturn:
     """Entry of the ``zmesh`` command; a ConfigurationError is one line and exit status 2."""
     try:
-        app()
+        app(prog_name="zmesh")
     except ConfigurationError as error:
         typer.echo(f"zmesh: {error}", err=True)
         sys.exit(ExitStatus.USAGE)

@@ -15,12 +15,16 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from zmesh.cli.exit_status import ExitStatus
+from zmesh.cli.settings import split_override
+from zmesh.config.node import MeshConfig
+from zmesh.config.settings import Settings
+from zmesh.disk.settings import load
 from zmesh.errors import ConfigurationError
 from zmesh.lifeline import tethered
 from zmesh.net.ports import who_listens
@@ -29,6 +33,7 @@ __all__ = ["main"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "quickstart"
 ADDRESSES = {"box-a": "127.0.0.1", "box-b": "127.0.0.2"}
+MESH_PORTS = ("request_port", "gossip_port", "lobby_port")
 READY_TIMEOUT_S = 120.0
 POLL_S = 0.1
 STOP_TIMEOUT_S = 2.5
@@ -45,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        _check_ports(options.port)
-        _check_services(options.services)
+        settings = {node_id: _settings(options, node_id) for node_id in ADDRESSES}
+        _check_ports(options.port, settings["box-a"].mesh)
+        services = {node_id: [service.name for service in box.service] for node_id, box in settings.items()}
         with tempfile.TemporaryDirectory(prefix="zm-") as directory, _boxes(Path(directory), options) as boxes:
-            _wait_until_ready(boxes, options)
-            print(_greeting(options.port), flush=True)
+            _wait_until_ready(boxes, options.port, {name for names in services.values() for name in names})
+            print(_greeting(options, services), flush=True)
             _wait_for_end(boxes)
     except ConfigurationError as error:
         print(f"bin/up: {error}", file=sys.stderr)
@@ -89,26 +95,31 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise Interrupted
 
 
-def _check_ports(http_port: int) -> None:
+def _settings(options: argparse.Namespace, node_id: str) -> Settings:
+    """What the box will run with, but for the flags that ``_command`` adds."""
+    file = _services_file(options, node_id)
+    if not file.is_file():
+        raise ConfigurationError(
+            f"--services {options.services}: no {file.name} there; copy examples/quickstart and change it"
+        )
+    return load(file, dict(map(split_override, options.set)) | {"node.id": node_id}).settings
+
+
+def _services_file(options: argparse.Namespace, node_id: str) -> Path:
+    directory: Path = options.services
+    return (directory / f"{node_id[-1]}.toml").resolve()
+
+
+def _check_ports(http_port: int, mesh: MeshConfig) -> None:
+    if not 1 <= http_port <= 65_535:
+        raise ConfigurationError(f"--port {http_port}: expected a port from 1 to 65535")
+    wanted = {getattr(mesh, name): f"stop it, or choose another with --set mesh.{name}=..." for name in MESH_PORTS}
+    wanted[http_port] = "choose another with --port"
     for address in ADDRESSES.values():
-        for port, remedy in (
-            (http_port, "choose another with --port"),
-            *((p, _mesh_remedy(p)) for p in (7400, 7401, 7402)),
-        ):
+        for port, remedy in wanted.items():
             holder = who_listens(address, port)
             if holder:
                 raise ConfigurationError(f"port {port} of {address} is taken by {holder}; {remedy}")
-
-
-def _mesh_remedy(port: int) -> str:
-    name = {7400: "request", 7401: "gossip", 7402: "lobby"}[port]
-    return f"stop it, or choose another with --set mesh.{name}_port=..."
-
-
-def _check_services(directory: Path) -> None:
-    for name in ("a.toml", "b.toml"):
-        if not (directory / name).is_file():
-            raise ConfigurationError(f"--services {directory}: no {name} there; copy examples/quickstart and change it")
 
 
 @contextmanager
@@ -143,24 +154,23 @@ def _stop(boxes: dict[str, subprocess.Popen[bytes]]) -> None:
 
 def _command(node_id: str, address: str, directory: Path, options: argparse.Namespace) -> list[str]:
     directory.mkdir()
+    lobby_port = _settings(options, "box-a").mesh.lobby_port
     overrides = {
         "node.id": node_id,
         "node.runtime_dir": str(directory / "run"),
         "node.state_dir": str(directory / "state"),
         "node.log_level": "warning",
         "vpn.address": address,
-        "mesh.seeds": "" if node_id == "box-a" else f"{ADDRESSES['box-a']}:7402",
+        "mesh.seeds": "" if node_id == "box-a" else f"{ADDRESSES['box-a']}:{lobby_port}",
         "gateway.bind": f"{address}:{options.port}",
         "gateway.workers": str(options.workers),
     }
     flags = [f"--set={key}={value}" for key, value in overrides.items()] + [f"--set={item}" for item in options.set]
-    services = (options.services / f"{node_id[-1]}.toml").resolve()
-    return [sys.executable, "-m", "zmesh", "up", "--config", str(services), *flags]
+    return [sys.executable, "-m", "zmesh", "up", "--config", str(_services_file(options, node_id)), *flags]
 
 
-def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], options: argparse.Namespace) -> None:
-    """Poll both gateways until each sees both boxes and the services that both configurations name."""
-    expected = {name for file in ("a.toml", "b.toml") for name in _service_names(options.services / file)}
+def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], http_port: int, expected: set[str]) -> None:
+    """Poll both gateways until each sees the services that both configurations name."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     waiting = set(boxes)
     seen: set[str] = set()
@@ -169,7 +179,7 @@ def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], options: argpar
             status = boxes[node_id].poll()
             if status is not None:
                 raise ConfigurationError(f"{node_id} ended with status {status}; its last lines above say why")
-            seen = _services_seen(ADDRESSES[node_id], options.port)
+            seen = _services_seen(ADDRESSES[node_id], http_port)
             if seen >= expected:
                 waiting.discard(node_id)
         if waiting and time.monotonic() > deadline:
@@ -178,12 +188,6 @@ def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], options: argpar
                 f"{', '.join(sorted(waiting))}: not ready in {READY_TIMEOUT_S:.0f} s, missing: {missing}"
             )
         time.sleep(POLL_S)
-
-
-def _service_names(file: Path) -> list[str]:
-    import tomllib
-
-    return [service["name"] for service in tomllib.loads(file.read_text()).get("service", []) if "name" in service]
 
 
 def _services_seen(address: str, port: int) -> set[str]:
@@ -204,22 +208,25 @@ def _wait_for_end(boxes: dict[str, subprocess.Popen[bytes]]) -> None:
         time.sleep(POLL_S)
 
 
-def _greeting(port: int) -> str:
-    a, b = (f"http://{address}:{port}" for address in ADDRESSES.values())
-    json_header = "-H 'Content-Type: application/json'"
-    return f"""
-box-a  {a}   word-count
-box-b  {b}   word-count, language-id
-
-A service that only box-b has, asked of box-a:
-  curl -si {a}/service/language-id {json_header} -d '{{"text": "Le chat dort sur le canapé."}}'
-A service that box-a has itself:
-  curl -si {a}/service/word-count {json_header} -d '{{"text": "to be or not to be"}}'
-What box-a counted:
-  curl -s {a}/stats
-
-Ctrl-C stops both boxes.
-"""
+def _greeting(options: argparse.Namespace, services: Mapping[str, Sequence[str]]) -> str:
+    urls = {node_id: f"http://{address}:{options.port}" for node_id, address in ADDRESSES.items()}
+    a, header = urls["box-a"], "-H 'Content-Type: application/json'"
+    lines = [f"{node_id}  {url}   {', '.join(services[node_id]) or 'no service'}" for node_id, url in urls.items()]
+    if options.services == EXAMPLES:
+        lines += [
+            "",
+            "A service that only box-b has, asked of box-a:",
+            f"""  curl -si {a}/service/language-id {header} -d '{{"text": "Le chat dort sur le canapé."}}'""",
+            "A service that box-a has itself:",
+            f"""  curl -si {a}/service/word-count {header} -d '{{"text": "to be or not to be"}}'""",
+        ]
+    else:
+        lines += [
+            "",
+            "Any service of either box, asked of either:",
+            f"  curl -si {a}/service/NAME {header} -d @input.json",
+        ]
+    return "\n".join(["", *lines, "What box-a counted:", f"  curl -s {a}/stats", "", "Ctrl-C stops both boxes.", ""])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,14 @@ __all__ = ["show_members", "show_services", "show_status"]
 
 Row = Sequence[str]
 
+PIPE_COLUMNS = 4_096
+"""Wider than any row: what reads a pipe wants whole lines."""
+
+QUARANTINED = "quarantined"
+
 
 def show_status(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Print the node's own state; FAILED when it is not ready or a member is dead."""
+    """Print the node's own state; FAILED when it is not ready, a member is dead or a runner is given up."""
 
     def render(answer: dict[str, Any]) -> None:
         members = ", ".join(f"{count} {state}" for state, count in answer["members"].items() if count)
@@ -37,9 +43,11 @@ def show_status(config: Path | None, overrides: Sequence[str], *, as_json: bool)
         )
 
     answer, status = _show("status", config, overrides, as_json, render)
-    if status is ExitStatus.OK and (answer["state"] != "ready" or answer["members"].get("dead")):
-        return ExitStatus.FAILED
-    return status
+    if status is not ExitStatus.OK:
+        return status
+    runners = (runner["state"] for runner in answer["runners"])
+    well = answer["state"] == "ready" and not answer["members"].get("dead") and QUARANTINED not in runners
+    return ExitStatus.OK if well else ExitStatus.FAILED
 
 
 def show_members(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> int:
@@ -109,14 +117,17 @@ def _show(
 
 
 def _table(head: Row, rows: Sequence[Row]) -> None:
-    from rich.box import SIMPLE_HEAD
+    """On a terminal folded into its width; for another program one line a row, however long."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*head, box=SIMPLE_HEAD if any(head) else None, show_header=any(head), pad_edge=False)
+    table = Table(box=None, show_header=any(head), pad_edge=False, padding=(0, 3, 0, 0), header_style="")
+    for name in head:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=False, highlight=False, markup=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
+    console.print(table)
 
 
 def _runner_line(runner: dict[str, Any]) -> str:

@@ -13,12 +13,12 @@ from zmesh.config.settings import Settings
 from zmesh.disk.settings import Loaded, load
 from zmesh.errors import ConfigurationError
 
-__all__ = ["check", "load_settings", "settings_of"]
+__all__ = ["check", "load_settings", "settings_of", "split_override"]
 
 
 def load_settings(config: Path | None, overrides: Sequence[str]) -> Loaded:
     """What the daemons would run with. Raises ConfigurationError."""
-    return load(config, dict(map(_split, overrides)))
+    return load(config, dict(map(split_override, overrides)))
 
 
 def settings_of(config: Path | None, overrides: Sequence[str]) -> Settings:
@@ -30,8 +30,17 @@ def settings_of(config: Path | None, overrides: Sequence[str]) -> Settings:
 
 
 def check(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Print the settings in force and where each came from. Raises ConfigurationError when they are wrong."""
-    loaded = load_settings(config, overrides)
+    """Print the settings in force and where each came from, or what is wrong with them: the exit status.
+
+    Raises ConfigurationError when they are wrong; as JSON the error is the answer.
+    """
+    try:
+        loaded = load_settings(config, overrides)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        print(msgspec.json.format(msgspec.json.encode({"error": str(error)})).decode())
+        return ExitStatus.USAGE
     if as_json:
         answer = {
             "files": [str(file) for file in loaded.files],
@@ -52,7 +61,8 @@ def check(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> in
     return ExitStatus.OK
 
 
-def _split(override: str) -> tuple[str, str]:
+def split_override(override: str) -> tuple[str, str]:
+    """The key and value of one ``--set``. Raises ConfigurationError."""
     key, equals, value = override.partition("=")
     if not equals:
         raise ConfigurationError(f"--set {override}: expected KEY=VALUE, such as gateway.workers=2")

@@ -1,27 +1,29 @@
 """``zmesh up``: node and gateway of one box as two child processes, ended together.
 
 Decides when to start, restart and stop them; knows nothing of what they do. Each child is in a session of its own, so
-that Ctrl-C reaches only this process, which then stops them in order: the gateway first, since it asks the node.
+that Ctrl-C reaches only this process, which then stops them in order: the gateway first, since it asks the node. A
+daemon that ends with status 0, or 2 for a wrong setting, ends the box: starting it again would mend nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from zmesh.cli.exit_status import ExitStatus
-from zmesh.cli.settings import settings_of
+from zmesh.cli.settings import load_settings
+from zmesh.config.box import UpLimits
 from zmesh.lifeline import tethered
 from zmesh.telemetry.log import get_logger, set_up
 
 __all__ = ["run_box"]
 
-RESTART_DELAY_S = 1.0
-STOP_GRACE_S = 40.0
-"""Longer than a drain takes; a second Ctrl-C does not wait for it."""
+HURRY_S = 2.0
+"""After a second Ctrl-C, which is passed on, a daemon has this long before SIGKILL."""
 
 log = get_logger()
 
@@ -29,68 +31,85 @@ log = get_logger()
 class Child:
     """One daemon of the box, started again when it dies by itself."""
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], limits: UpLimits) -> None:
         self.name = name
-        self.command = command
-        self.process: asyncio.subprocess.Process | None = None
+        self._command = command
+        self._limits = limits
+        self._process: asyncio.subprocess.Process | None = None
+        self._deaths_in_a_row = 0
 
     async def keep_running(self, stopping: asyncio.Event) -> int:
-        """Run the daemon until ``stopping`` is set or it exits for a reason that a restart does not mend."""
-        while True:
-            self.process = await asyncio.create_subprocess_exec(
-                *tethered(self.command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        """Run the daemon until ``stopping`` is set or it ends for a reason that a restart does not mend; its status."""
+        loop = asyncio.get_running_loop()
+        while not stopping.is_set():
+            began = loop.time()
+            self._process = await asyncio.create_subprocess_exec(
+                *tethered(self._command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )
-            status = await self.process.wait()
             if stopping.is_set():
-                return ExitStatus.OK if status in (0, -signal.SIGTERM) else status
+                self.send(signal.SIGTERM)  # whoever stops us found no process to tell
+            status = await self._process.wait()
+            if stopping.is_set():
+                return ExitStatus.OK if status == -signal.SIGTERM else status  # told before it could hear
             if status in (ExitStatus.OK, ExitStatus.USAGE):
                 return status
-            log.error("daemon died, starting it again", daemon=self.name, status=status, delay_s=RESTART_DELAY_S)
-            try:
-                await asyncio.wait_for(stopping.wait(), RESTART_DELAY_S)
-            except TimeoutError:
-                continue
-            return ExitStatus.OK
+            await self._wait_after_death(status, loop.time() - began, stopping)
+        return ExitStatus.OK
 
-    def send(self, signal_number: int) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Pass a signal on, if the daemon lives."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(signal_number)
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _wait_after_death(self, status: int, lived_s: float, stopping: asyncio.Event) -> None:
+        limits = self._limits
+        self._deaths_in_a_row = 1 if lived_s >= limits.healthy_s else self._deaths_in_a_row + 1
+        delay_s = min(limits.restart_first_s * 2.0 ** min(self._deaths_in_a_row - 1, 32), limits.restart_max_s)
+        log.error("daemon died, starting it again", daemon=self.name, status=status, delay_s=delay_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), delay_s)
 
 
-async def supervise(children: Sequence[Child]) -> int:
+async def supervise(children: Sequence[Child], limits: UpLimits) -> int:
     """Run all children until one ends for good or a signal comes; then stop the others, in the order given."""
     stopping = asyncio.Event()
     impatient = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
-        if stopping.is_set():
-            impatient.set()
-        stopping.set()
+        (impatient if stopping.is_set() else stopping).set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     async with asyncio.TaskGroup() as group:
-        runs = {child: group.create_task(child.keep_running(stopping)) for child in children}
+        runs = [group.create_task(child.keep_running(stopping)) for child in children]
         stop = group.create_task(stopping.wait())
-        await asyncio.wait([stop, *runs.values()], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stop, *runs], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
-        for child in children:
-            await _stop(child, runs[child], impatient)
-    return max((run.result() for run in runs.values()), key=abs)
+        for child, run in zip(children, runs, strict=True):
+            await _stop(child, run, impatient, limits.stop_grace_s)
+    return _overall([run.result() for run in runs])
 
 
-async def _stop(child: Child, run: asyncio.Task[int], impatient: asyncio.Event) -> None:
-    """End one child: SIGTERM, then SIGKILL when it takes too long or the user asks twice."""
+async def _stop(child: Child, run: asyncio.Task[int], impatient: asyncio.Event, grace_s: float) -> None:
+    """End one child: SIGTERM; again when the user asks twice; SIGKILL when it takes too long."""
     child.send(signal.SIGTERM)
     asked_again = asyncio.ensure_future(impatient.wait())
-    await asyncio.wait([run, asked_again], timeout=STOP_GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([run, asked_again], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
     asked_again.cancel()
+    if not run.done() and impatient.is_set():
+        child.send(signal.SIGTERM)
+        await asyncio.wait([run], timeout=HURRY_S)
     if not run.done():
         log.warning("daemon did not stop in time, killing it", daemon=child.name)
         child.send(signal.SIGKILL)
-        await run
+        await asyncio.wait([run])
+
+
+def _overall(statuses: Sequence[int]) -> ExitStatus:
+    if ExitStatus.USAGE in statuses:
+        return ExitStatus.USAGE
+    return ExitStatus.FAILED if any(statuses) else ExitStatus.OK
 
 
 def run_box(config: Path | None, overrides: Sequence[str]) -> int:
@@ -98,10 +117,11 @@ def run_box(config: Path | None, overrides: Sequence[str]) -> int:
 
     Raises ConfigurationError, with nothing started.
     """
-    settings = settings_of(config, overrides)
-    set_up("up", node_id=settings.node.id, level=settings.node.log_level)
+    settings = load_settings(config, overrides).settings  # the daemons say what only looks like a mistake
+    set_up("up", node_id=settings.node.id, level=settings.node.log_level, log_format=settings.node.log_format)
     flags = [*(["--config", str(config)] if config else []), *(f"--set={item}" for item in overrides)]
     zmesh = [sys.executable, "-m", "zmesh"]
-    gateway = Child("gateway", [*zmesh, "gateway", *flags])
-    node = Child("node", [*zmesh, "node", "--launch", *flags])
-    return asyncio.run(supervise([gateway, node]))
+    limits = UpLimits()
+    gateway = Child("gateway", [*zmesh, "gateway", *flags], limits)
+    node = Child("node", [*zmesh, "node", "--launch", *flags], limits)
+    return asyncio.run(supervise([gateway, node], limits))
