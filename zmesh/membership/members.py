@@ -205,8 +205,9 @@ class Members:
         """Bury whose suspicion has run out, forget whose death is long past."""
         for node_id in [node_id for node_id, suspicion in self._suspects.items() if suspicion.deadline <= now]:
             self._bury(self._members[node_id], now, None, first_hand=True)
-        long_past = now - self._limits.memory_of_dead_s
-        for member in [member for member in self._gone.values() if member.changed_at <= long_past]:
+        # Added up as in ``next_expiry``: by another rounding nothing would be due at the time that it names, for ever.
+        memory_s = self._limits.memory_of_dead_s
+        for member in [member for member in self._gone.values() if member.changed_at + memory_s <= now]:
             del self._gone[member.node_id], self._members[member.node_id]
             self._note(member, first_hand=False)
 

@@ -362,3 +362,13 @@ def test_determined_by_the_seed_alone() -> None:
     for mine, other in itertools.islice(zip(*(iter(m.next_target, None) for m in (first, second)), strict=False), 30):
         assert mine.node_id == other.node_id
     assert INSTANCE["b"] == of(first, "b").instance
+
+
+@given(st.floats(min_value=0.0, max_value=1e6))
+def test_what_is_due_is_done_at_the_very_time_that_was_named(died_at: float) -> None:
+    found = members("b")
+    found.depart("b", INSTANCE, 1, died_at)
+    due = found.next_expiry()
+    assert due is not None
+    found.expire(due)
+    assert found.get("b") is None
