@@ -11,12 +11,17 @@ __all__ = ["Action", "Clock"]
 Action = Callable[[], None]
 
 
+INSTANT_STEPS_MAX = 10_000
+"""Above it somebody asks again and again to be woken now, and does nothing then: time stands still."""
+
+
 class Clock:
     """Simulated seconds since the start; what is due at one instant happens in the order it was asked for."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.steps = 0
+        self._instant_from = 0
         self._order = count()
         self._due: list[tuple[float, int, Action]] = []
 
@@ -29,11 +34,18 @@ class Clock:
         self.call_at(self.now + delay_s, action)
 
     def step(self, until: float) -> bool:
-        """Do the next thing due by ``until``; False, with the clock at ``until``, when there is none."""
+        """Do the next thing due by ``until``; False, with the clock at ``until``, when there is none.
+
+        Raises RuntimeError when time does not go on.
+        """
         if not self._due or self._due[0][0] > until:
             self.now = max(self.now, until)
             return False
-        self.now, _, action = heapq.heappop(self._due)
+        now, _, action = heapq.heappop(self._due)
         self.steps += 1
+        if now > self.now:
+            self.now, self._instant_from = now, self.steps
+        elif self.steps - self._instant_from > INSTANT_STEPS_MAX:
+            raise RuntimeError(f"time stands still: {INSTANT_STEPS_MAX} steps at {now}")
         action()
         return True

@@ -45,6 +45,9 @@ __all__ = ["Node"]
 
 LOAD_INTERVAL_S = 1.0
 
+THAW_S = 0.05
+"""After a stall the node reads for so long before it judges."""
+
 
 class Node(Process):
     """One start of a box's node."""
@@ -56,6 +59,7 @@ class Node(Process):
         self.instance = self.rng.getrandbits(64)
         self.draining = False
         self._advertised: object = None
+        self._peer_due: float | None = None
         self._watched: set[int] = set()
         identity = Identity(box.name, self.instance, box.request_address, box.gossip_address, "simulated")
         self.peer = Peer(
@@ -103,14 +107,14 @@ class Node(Process):
         if isinstance(header, PEER_KINDS):
             self._receive_peer(route, header, body)
         elif isinstance(header, ReplicaRequest):
-            self._routers[route.socket].send(route.identity, self.feed.answer(header, self.clock.now))
             self._turn_feed()
+            self._routers[route.socket].send(route.identity, self.feed.answer(header, self.clock.now))
         else:
             self.dispatcher.receive(header, body, route, self.clock.now)
             self._turn_work()
 
     def _unroutable(self, route: Route, header: Header) -> None:
-        self.dispatcher.unroutable(route, self.clock.now, header, may_return=False)
+        self.dispatcher.unroutable(route, self.clock.now, header, may_return=route.socket == "request")
         self._turn_work()
 
     # Membership, as in zmesh.node.peers
@@ -120,24 +124,34 @@ class Node(Process):
         self._turn_peer()
 
     def _ring_peer(self) -> None:
-        self.peer.handle_timer(self.clock.now)
+        """After a stall what was received meanwhile comes first."""
+        now = self.clock.now
+        if self._peer_due is not None and now - self._peer_due > self.world.plan.membership.stall_s:
+            self._peer_due = None
+            self._peer_alarm.set(now + THAW_S)
+            return
+        self.peer.handle_timer(now)
         self._turn_peer()
 
     def _turn_peer(self) -> None:
         while (event := self.peer.next_event()) is not None:
             self._follow(event)
+        gone: dict[str, None] = {}
         for to, header, _body in self.peer.messages_to_send():
             match to:
                 case Dial(address) | Answer(Dial(address)):
                     if not self._dealer(Dial, address).send(header):
-                        self.peer.unreachable(address, self.clock.now)
+                        gone[address] = None
                 case Lobby(address) | Answer(Lobby(address)):
                     self._dealer(Lobby, address).send(header)
                 case Answer(Route(socket, identity)):
                     self._routers[socket].send(identity, header)
                 case Publish(topic):
                     self._gossip.publish(header, topic)
-        self._peer_alarm.set(self.peer.next_timer())
+        for address in gone:
+            self.peer.unreachable(address, self.clock.now)
+        self._peer_due = self.peer.next_timer()
+        self._peer_alarm.set(self._peer_due)
         self._turn_feed()
         if self.peer.has_left:
             self.box.node_left(self)

@@ -124,7 +124,7 @@ class Plan:
                 execution_memory_s=rng.choice((3.0, 120.0)),
                 result_memory_s=rng.choice((0.5, 5.0)),
                 drain_finish_s=rng.choice((1.0, 30.0)),
-                asker_routes_max=rng.choice((8, 16_384, 16_384)),
+                asker_routes_max=rng.choice((64, 16_384)),
             ),
             spill_over_queue=rng.choice((0, 2, 8)),
             timeout_default_s=rng.choice((2.0, 6.0)),

@@ -103,11 +103,14 @@ class World:
         self._troubled = False
 
     def heal(self) -> None:
-        """Nothing is wrong any more: whatever was cut, frozen, slow or dead is well again; who has left stays away."""
+        """Nothing is wrong any more: whatever was cut, frozen, slow or dead is well again. Who has left stays away, but
+        for the seeds: without one, boxes that never met cannot find each other."""
         self.trace.tell("world", "heals")
         self.network.weather = Weather()
         self.network.mend_all()
+        seeds = {name for box in self.plan.boxes for name in box.seeds}
         for box in self.boxes.values():
+            box.wanted = box.wanted or box.name in seeds
             for process in box.processes:
                 process.slow_s = 0.0
                 process.thaw()
@@ -117,8 +120,6 @@ class World:
             box.start_node()
             for index in range(len(box.gateways)):
                 box.start_gateway(index)
-        if not any(box.wanted for box in self.boxes.values()):
-            next(iter(self.boxes.values())).start()
         self.calm_since = self.clock.now
 
     def settle(self) -> None:
