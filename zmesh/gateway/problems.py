@@ -85,7 +85,7 @@ class _Row(NamedTuple):
 _VERDICTS: dict[VerdictKind, _Row] = {
     VerdictKind.NO_SUCH_SERVICE: _Row(404, "no-such-service", "No node in the mesh offers {service!r}"),
     VerdictKind.NOT_INITIALISED: _Row(503, "not-initialized", "DHT router not initialized"),
-    VerdictKind.BUSY: _Row(503, "busy", "Every node that offers {service!r} has a full queue"),
+    VerdictKind.BUSY: _Row(503, "busy", "No node that offers {service!r} takes more now"),
     VerdictKind.DRAINING: _Row(503, "draining", "Every node that offers {service!r} is draining"),
     VerdictKind.DEAD: _Row(503, "no-node-alive", "Every node that offered {service!r} is dead"),
     VerdictKind.DEADLINE: _Row(504, "deadline-passed", "{service!r} did not answer before the deadline"),

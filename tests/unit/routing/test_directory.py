@@ -19,7 +19,12 @@ class Table:
     """A directory over a replica that is told one member at a time."""
 
     def __init__(
-        self, *members: MemberView, spill_over_queue: int = 1, remote_enabled: bool = True, **limits: float
+        self,
+        *members: MemberView,
+        spill_over_queue: int = 1,
+        remote_enabled: bool = True,
+        configured: tuple[str, ...] = (),
+        **limits: float,
     ) -> None:
         self.now = 100.0
         self.sequence = 0
@@ -33,6 +38,7 @@ class Table:
             random.Random(1),
             spill_over_queue=spill_over_queue,
             remote_enabled=remote_enabled,
+            configured=configured,
         )
 
     def drain_events(self) -> list[ReplicaChanged | ReplicaRemoved]:
@@ -140,6 +146,52 @@ def test_without_a_home_nobody_is_asked() -> None:
     assert directory.route(flight, 0.0) is None
     assert flight.lookup is Lookup.NONE
     assert directory.why_nobody(flight) is VerdictKind.NOT_INITIALISED
+
+
+# A service of this box that has no runner now
+
+
+@pytest.mark.parametrize("remote_enabled", [True, False])
+def test_the_own_node_is_asked_for_a_configured_service_when_nobody_offers_it(remote_enabled: bool) -> None:
+    table = Table(view(HOME), view("a"), configured=("s",), remote_enabled=remote_enabled)
+    assert table.route("s")[0] == HOME
+    assert table.route("t")[0] is None
+    assert table.why("s") is VerdictKind.BUSY
+
+
+def test_another_box_that_offers_a_configured_service_comes_first() -> None:
+    table = Table(view(HOME), view("a", "s"), configured=("s",))
+    assert table.route() == ("a", Lookup.MISS)
+    table.put(removed=("a",))
+    assert table.route() == (HOME, Lookup.MISS)
+    table.put(view(HOME, "s"))
+    assert table.route() == (HOME, Lookup.NONE)
+
+
+def test_the_own_node_is_asked_once_for_what_it_does_not_offer() -> None:
+    table = Table(view(HOME), configured=("s",))
+    flight = table.flight()
+    candidate = table.directory.route(flight, table.now)
+    assert candidate is not None
+    flight.tried = {candidate.endpoint}
+    assert table.directory.route(flight, table.now) is None
+
+
+@pytest.mark.parametrize(
+    "home",
+    [view(HOME, draining=True), view(HOME, state=State.LEFT), MemberView(HOME, 2, 2, State.ALIVE)],
+    ids=["draining", "left", "just started"],
+)
+def test_an_own_node_that_takes_nothing_is_not_asked(home: MemberView) -> None:
+    table = Table(home, configured=("s",))
+    assert table.route("s")[0] is None
+    assert table.why("s") is VerdictKind.BUSY
+
+
+def test_an_own_node_that_said_goodbye_is_not_asked() -> None:
+    table = Table(view(HOME), configured=("s",))
+    table.directory.say_goodbye(HOME, 1)
+    assert table.route("s")[0] is None
 
 
 # Fingers follow the table
