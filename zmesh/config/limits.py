@@ -336,6 +336,10 @@ class NetLimits(Struct, frozen=True, kw_only=True):
     publish_high_water_messages: int = 4_096
     """The same for PUB and SUB, whose messages are small and are lost above it; gaps are repaired by sync."""
 
+    subscription_bytes_max: int = 256
+    """The longest message a publisher reads: a subscription, of three bytes. libzmq keeps one in about 55 times its
+    length, so two of 30 MiB took a node 3.6 GiB and were never given back; a longer one costs its connection."""
+
     waiting_messages_max: int = 8_192
     """Messages held per peer after libzmq's queue is full; above it a send is refused to the caller."""
 

@@ -77,10 +77,11 @@ def dealer(limits: NetLimits, heartbeat_ms: int = 0, message_bytes_max: int | No
     return options
 
 
-def xpub(limits: NetLimits, message_bytes_max: int | None = None) -> Options:
+def xpub(limits: NetLimits) -> Options:
     """A bound XPUB."""
     return {
-        **_every_socket(limits, message_bytes_max),
+        # All that is ever said to it is whom it is to serve.
+        **_every_socket(limits, limits.subscription_bytes_max),
         zmq.SNDHWM: limits.publish_high_water_messages,
         # A subscriber whose queue has run full is told of once, by a send that fails, and counted.
         zmq.XPUB_NODROP: 1,

@@ -23,15 +23,15 @@ def applied(kind, role):
 
 
 def test_no_socket_keeps_a_context_or_takes_what_a_peer_announces():
-    for kind, role in [
-        (zmq.ROUTER, options.router(LIMITS_OF_NET)),
-        (zmq.DEALER, options.dealer(LIMITS_OF_NET)),
-        (zmq.XPUB, options.xpub(LIMITS_OF_NET)),
-        (zmq.SUB, options.sub(LIMITS_OF_NET)),
+    for kind, role, message_bytes_max in [
+        (zmq.ROUTER, options.router(LIMITS_OF_NET), LIMITS.body_bytes_max),
+        (zmq.DEALER, options.dealer(LIMITS_OF_NET), LIMITS.body_bytes_max),
+        (zmq.XPUB, options.xpub(LIMITS_OF_NET), LIMITS_OF_NET.subscription_bytes_max),
+        (zmq.SUB, options.sub(LIMITS_OF_NET), LIMITS.body_bytes_max),
     ]:
         values = applied(kind, role)
         assert 0 <= values[zmq.LINGER] <= 1000
-        assert values[zmq.MAXMSGSIZE] == LIMITS.body_bytes_max
+        assert values[zmq.MAXMSGSIZE] == message_bytes_max
         assert 0 < values[zmq.SNDHWM] <= 4096
         assert 0 < values[zmq.RCVHWM] <= 4096
         assert values[zmq.TCP_KEEPALIVE] == 1

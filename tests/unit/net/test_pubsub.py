@@ -160,6 +160,23 @@ def test_illegal_messages_are_counted_on_both_sides(new_loop):
     run(new_loop, test())
 
 
+def test_who_sends_an_endless_subscription_is_cut_off(new_loop):
+    async def test():
+        with closing_context() as context:
+            publisher = XPubSocket(context, "pub")
+            talker = context.socket(zmq.XSUB)
+            talker.linger = 0
+            cut = talker.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            talker.connect(publisher.bind(ANYWHERE))
+            talker.send(b"\1" + b"x" * NetLimits().subscription_bytes_max)
+            await wait_until_async(lambda: cut.poll(0), SOON_S)
+            talker.disable_monitor()
+            talker.close()
+            publisher.close()
+
+    run(new_loop, test())
+
+
 def test_a_callback_that_raises_is_logged_and_one_that_closes_ends_it(new_loop, caplog):
     async def test():
         with closing_context() as context:

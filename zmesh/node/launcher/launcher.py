@@ -195,7 +195,7 @@ class Launcher:
 
     def _of_pid(self, pid: int) -> _Replica | None:
         """The replica whose process, or process group, is ``pid``'s."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, OverflowError):  # the pid is the runner's own word
             pids = {pid, getpgid(pid)}
             return next((replica for replica in self._replicas if replica.supervisor.pid in pids), None)
         return None

@@ -109,6 +109,7 @@ def test_from_start_to_stop(environment: Path) -> None:
             watched.launcher.ready(one.pid)
             watched.launcher.ready(1)
             watched.launcher.ready(2**22 + 1)
+            watched.launcher.ready(2**32 - 1)
             assert [status.state for status in watched.launcher.states()] == [State.READY, State.STARTING]
         assert watched.asked == [("ocr", one.pid)]
         assert {pid for _, pid in watched.exits} == {one.pid, other.pid}
