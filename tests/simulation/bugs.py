@@ -32,7 +32,7 @@ class Bug:
 
 
 def _never_raised(_right: Callable[..., Any]) -> Callable[..., Any]:
-    def raise_incarnation(self: Members, above: int) -> None:
+    def raise_incarnation(_self: Members, _above: int, **_options: Any) -> None:
         """Says nothing, whatever is said of this node."""
 
     return raise_incarnation
@@ -65,7 +65,7 @@ def _bucket_missed(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _finger_kept(_right: Callable[..., Any]) -> Callable[..., Any]:
-    def drop_node(self: Fingers, node_id: str) -> None:
+    def drop_node(_self: Fingers, _node_id: str) -> None:
         """Trusts the finger for the rest of its time."""
 
     return drop_node
