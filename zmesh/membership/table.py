@@ -7,7 +7,7 @@ held, so they are kept up to date at the cost of one hash a change, and are the 
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from zmesh.config.limits import MembershipLimits
 from zmesh.wire.membership import RecordKind, Version
 from zmesh.wire.record import Advertisement, Departure, Load, Record, SignedRecord
 
-__all__ = ["Stored", "Table", "bucket_of", "kind_of"]
+__all__ = ["Stored", "Table", "kind_of", "place_of"]
 
 _KINDS: dict[type[Record], RecordKind] = {
     Advertisement: RecordKind.ADVERTISEMENT,
@@ -30,9 +30,9 @@ def kind_of(record: Record) -> RecordKind:
     return _KINDS[type(record)]
 
 
-def bucket_of(node_id: str, count: int) -> int:
-    """Which of ``count`` buckets a node's entries are in; the same on every node and in every process."""
-    return _hash64(node_id) % count
+def place_of(node_id: str) -> int:
+    """What sets the bucket of a node's entries, by its remainder; the same on every node and in every process."""
+    return _hash64(node_id)
 
 
 def _hash64(text: str) -> int:
@@ -74,6 +74,10 @@ class Table:
         self._records: dict[str, dict[RecordKind, Stored]] = {}
         self._deaths: dict[str, tuple[int, int]] = {}
         self._order: list[str] = []
+        self._places: dict[str, int] = {}
+        """``place_of`` each id of ``_order``: a digest for another number of buckets must not hash the whole table anew."""
+        self._sums: dict[str, int] = {}
+        """Exclusive-or of the hashes of what is held of each."""
         self._buckets = [0] * limits.sync_buckets
 
     def get(self, node_id: str, kind: RecordKind) -> Stored | None:
@@ -106,7 +110,6 @@ class Table:
                 self._drop(held)
         self._records.setdefault(record.node_id, {})[stored.kind] = stored
         self._count(stored)
-        self._enter(record.node_id)
 
     def mark_dead(self, node_id: str, death: tuple[int, int] | None) -> None:
         """Digests tell that ``node_id`` is dead at (instance, incarnation); None: it is not."""
@@ -116,7 +119,6 @@ class Table:
         if death is not None:
             self._deaths[node_id] = death
             self._toggle(node_id, f"dead {death[0]} {death[1]}")
-            self._enter(node_id)
         else:
             self._leave(node_id)
 
@@ -142,23 +144,19 @@ class Table:
     # Digests.
 
     def digest(self, count: int) -> tuple[int, ...]:
-        """One 64-bit hash a bucket, for ``count`` buckets; cheap for this node's own count."""
+        """One 64-bit hash a bucket, for ``count`` buckets; this node's own count costs nothing."""
         if count == len(self._buckets):
             return tuple(self._buckets)
-        other = Table(self._limits)
-        other._buckets = [0] * count
-        for kinds in self._records.values():
-            for stored in kinds.values():
-                other._count(stored)
-        for node_id, death in self._deaths.items():
-            other.mark_dead(node_id, death)
-        return tuple(other._buckets)
+        buckets = [0] * count
+        for node_id, place in self._places.items():
+            buckets[place % count] ^= self._sums[node_id]
+        return tuple(buckets)
 
     def in_buckets(self, buckets: Iterable[int], count: int) -> dict[int, list[str]]:
         """Ids of nodes with records or a death, in order, by bucket; those of ``buckets`` out of ``count``."""
         found: dict[int, list[str]] = {bucket: [] for bucket in buckets}
         for node_id in self._order:
-            ids = found.get(bucket_of(node_id, count))
+            ids = found.get(self._places[node_id] % count)
             if ids is not None:
                 ids.append(node_id)
         return found
@@ -176,18 +174,22 @@ class Table:
         self._toggle(version.node_id, f"{version.kind:d} {version.instance} {version.incarnation} {version.sequence}")
 
     def _toggle(self, node_id: str, entry: str) -> None:
-        self._buckets[bucket_of(node_id, len(self._buckets))] ^= _hash64(f"{node_id} {entry}")
+        self._enter(node_id)
+        entry_hash = _hash64(f"{node_id} {entry}")
+        self._sums[node_id] ^= entry_hash
+        self._buckets[self._places[node_id] % len(self._buckets)] ^= entry_hash
 
     def _enter(self, node_id: str) -> None:
-        place = bisect_right(self._order, node_id)
-        if place == 0 or self._order[place - 1] != node_id:
+        if node_id not in self._places:
+            self._places[node_id] = place_of(node_id)
+            self._sums[node_id] = 0
             insort(self._order, node_id)
 
     def _leave(self, node_id: str) -> None:
-        if node_id not in self._records and node_id not in self._deaths:
-            place = bisect_right(self._order, node_id) - 1
-            if place >= 0 and self._order[place] == node_id:
-                del self._order[place]
+        """Nothing is held of the node any more, unless something is."""
+        if node_id in self._places and node_id not in self._records and node_id not in self._deaths:
+            del self._places[node_id], self._sums[node_id]
+            del self._order[bisect_left(self._order, node_id)]
 
 
 def _order(record: Record) -> tuple[int, int]:

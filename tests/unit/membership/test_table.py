@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.membership.parts import LIMITS, advertisement, departure, load, stored, table
-from zmesh.membership.table import Table, bucket_of, kind_of
+from zmesh.membership.table import Table, kind_of, place_of
 from zmesh.wire.membership import RecordKind, Version
 from zmesh.wire.record import Record
 
@@ -102,7 +103,7 @@ def test_every_difference_shows_in_the_bucket_of_its_node() -> None:
         table(departure("b")),
     ):
         mine, theirs = base.digest(64), other.digest(64)
-        assert [bucket for bucket in range(64) if mine[bucket] != theirs[bucket]] == [bucket_of("b", 64)]
+        assert [bucket for bucket in range(64) if mine[bucket] != theirs[bucket]] == [place_of("b") % 64]
 
 
 def test_a_death_shows_and_goes_again() -> None:
@@ -122,15 +123,20 @@ def test_a_digest_can_be_had_for_any_number_of_buckets(count: int) -> None:
     held.mark_dead("d", (1, 1))
     digest = held.digest(count)
     assert len(digest) == count
+    native = Table(msgspec.structs.replace(LIMITS, sync_buckets=count))
+    for each in (advertisement("b"), load("c")):
+        native.store(stored(each))
+    native.mark_dead("d", (1, 1))
+    assert digest == native.digest(count)
     full = {bucket for bucket in range(count) if digest[bucket]}
-    assert full <= {bucket_of(node_id, count) for node_id in "bcd"}
+    assert full <= {place_of(node_id) % count for node_id in "bcd"}
     named = held.in_buckets(range(count), count)
     assert sorted(node_id for ids in named.values() for node_id in ids) == ["b", "c", "d"]
     assert held.in_buckets([], count) == {}
 
 
 def test_buckets_are_the_same_in_every_process() -> None:
-    assert [bucket_of(node_id, 64) for node_id in ("edge-local-worker", "worker-gpu-001")] == [24, 2]
+    assert [place_of(node_id) % 64 for node_id in ("edge-local-worker", "worker-gpu-001")] == [24, 2]
 
 
 RECORDS = st.lists(
