@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
 
@@ -73,12 +73,27 @@ def run(test: Awaitable[None]) -> None:
     assert not failures
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_kept: list[Closable] = []
+
+
+def keep(*sockets: Closable) -> None:
+    """Have them closed before their context, also when the test fails: a loop that watches the descriptor of a socket
+    that its context closed ends the whole process."""
+    _kept.extend(sockets)
+
+
 @contextmanager
 def open_sockets() -> Iterator[Context]:
     context = open_context()
     try:
         yield context
     finally:
+        while _kept:
+            _kept.pop().close()
         close_context(context)
 
 
@@ -105,6 +120,7 @@ class Speaker:
         self.socket = DealerSocket(
             context, "speaker", dialect, self._hear, self.refused.append, connect_timeout_s=SOON_S, version=version
         )
+        keep(self.socket)
         self.socket.connect(endpoint(where))
 
     def say(self, header: Any, body: bytes = b"") -> None:
