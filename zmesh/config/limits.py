@@ -353,6 +353,9 @@ class NetLimits(Struct, frozen=True, kw_only=True):
     burst_messages_max: int = 256
     """Messages taken from one socket before the loop serves the others: about 1 ms of work."""
 
+    burst_s_max: float = 0.01
+    """The same in time, where messages are not of the usual kind: one that has a whole table compared takes long."""
+
     copy_bytes_min: int = MIB
     """Fresh bytes from this size are lent to libzmq, not copied: below, the bookkeeping costs more than the copy."""
 

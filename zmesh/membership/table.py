@@ -75,7 +75,7 @@ class Table:
         self._deaths: dict[str, tuple[int, int]] = {}
         self._order: list[str] = []
         self._places: dict[str, int] = {}
-        """``place_of`` each id of ``_order``: a digest for another number of buckets must not hash the whole table anew."""
+        """``place_of`` each id of ``_order``: a digest in other buckets than ours must not hash all anew."""
         self._sums: dict[str, int] = {}
         """Exclusive-or of the hashes of what is held of each."""
         self._buckets = [0] * limits.sync_buckets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import zmq
@@ -107,6 +108,7 @@ class DealerSocket(LoopSocket):
 
     def _receive_burst(self, messages_max: int) -> None:
         receive, dialect, on_message = self._receive, self._dialect, self._on_message
+        ends_at = monotonic() + self._limits.burst_s_max
         for _ in range(messages_max):
             frame = receive(DONTWAIT, False)
             self.used = True
@@ -119,7 +121,7 @@ class DealerSocket(LoopSocket):
                 on_message(header, body)
             except Exception:
                 log.exception("%s: a callback failed", self.name)
-            if self.closed:
+            if self.closed or monotonic() >= ends_at:
                 return
 
     def _has_outgoing(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import zmq
@@ -123,6 +124,7 @@ class SubSocket(LoopSocket):
 
     def _receive_burst(self, messages_max: int) -> None:
         receive, dialect, on_message = self._receive, self._dialect, self._on_message
+        ends_at = monotonic() + self._limits.burst_s_max
         for _ in range(messages_max):
             frame = receive(DONTWAIT, False)
             try:
@@ -134,5 +136,5 @@ class SubSocket(LoopSocket):
                 on_message(header, body)
             except Exception:
                 log.exception("%s: a callback failed", self.name)
-            if self.closed:
+            if self.closed or monotonic() >= ends_at:
                 return

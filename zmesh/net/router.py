@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
+from time import monotonic
 from typing import Any, NamedTuple
 
 import zmq
@@ -106,6 +107,7 @@ class RouterSocket(LoopSocket):
 
     def _receive_burst(self, messages_max: int) -> None:
         receive, dialect, routes, on_message = self._receive, self._dialect, self._routes, self._on_message
+        ends_at = monotonic() + self._limits.burst_s_max
         for _ in range(messages_max):
             identity = receive(DONTWAIT)
             frame = receive(DONTWAIT, False)
@@ -118,7 +120,7 @@ class RouterSocket(LoopSocket):
                 on_message(routes.get(identity) or self._route(identity), header, body)
             except Exception:
                 log.exception("%s: a callback failed", self.name)
-            if self.closed:
+            if self.closed or monotonic() >= ends_at:
                 return
 
     def _route(self, identity: bytes) -> Route:

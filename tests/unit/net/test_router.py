@@ -25,6 +25,24 @@ def test_a_burst_over_the_cap_is_received_whole_and_in_order(new_loop):
     run(new_loop, test())
 
 
+def test_the_loop_turns_between_messages_that_take_long(new_loop):
+    async def test():
+        async with pair(router_limits=NetLimits(burst_s_max=0.0)) as (router, dealer):
+            order = []
+
+            def slow(_route, header, _body):
+                order.append(header.id[1])
+                router.socket._loop.call_soon(order.append, "turn")
+
+            router.socket._on_message = slow
+            for serial in range(100):
+                dealer.socket.send(request(serial))
+            await wait_until_async(lambda: len(order) == 200, SOON_S)
+            assert order == [what for serial in range(100) for what in (serial, "turn")]
+
+    run(new_loop, test())
+
+
 def test_sends_from_callbacks_never_stall(new_loop):
     """Every answer causes the next question on both sides: one missed edge and the chain stands still."""
 
