@@ -177,16 +177,18 @@ def test_a_box_for_itself_listens_to_nobody_else() -> None:
 
 
 def test_a_restart_takes_a_higher_incarnation_and_one_file_for_all_boxes_is_no_seed_of_ones_own() -> None:
-    async def test() -> None:
-        with short_directory() as directory, open_sockets() as context:
-            address = unused_address()
-            of = settings(directory, address, mesh={"seeds": [f"{address}:7402"]})
-            for incarnation in (1, 2):
+    async def test(directory: Path) -> None:
+        address = unused_address()
+        of = settings(directory, address, mesh={"seeds": [f"{address}:7402"]})
+        for incarnation in (1, 2):
+            # a context each: with its end the ports are certainly free
+            with open_sockets() as context:
                 async with started(context, of, incarnation) as node:
                     assert node.seeds == ()
                     assert node.peer.members.own.incarnation == incarnation
 
-    run(test())
+    with short_directory() as directory:
+        run(test(directory))
 
 
 def test_a_port_that_is_taken_is_one_clear_error() -> None:
