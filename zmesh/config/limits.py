@@ -336,6 +336,9 @@ class NetLimits(Struct, frozen=True, kw_only=True):
     publish_high_water_messages: int = 4_096
     """The same for PUB and SUB, whose messages are small and are lost above it; gaps are repaired by sync."""
 
+    subscriptions_max: int = 256
+    """Different subscriptions a publisher keeps account of; with more it takes everything for wanted."""
+
     subscription_bytes_max: int = 256
     """The longest message a publisher reads: a subscription, of three bytes. libzmq keeps one in about 55 times its
     length, so two of 30 MiB took a node 3.6 GiB and were never given back; a longer one costs its connection."""

@@ -33,12 +33,28 @@ class XPubSocket(LoopSocket):
         limits = limits or NetLimits()
         super().__init__(context, zmq.XPUB, name, NO_KINDS, options.xpub(limits), limits)
         self._queue: list[list[Body]] = []
+        self._subscriptions: set[bytes] = set()
+        self._too_many_subscriptions = False
+        """More than are kept account of came: from then on everything counts as wanted."""
+        self._wanted: dict[bytes, bool] = {}
+        """Answers of ``wanted`` since the subscriptions last changed."""
         self.overflows = 0
         """Times that a subscriber's queue was found full: it misses what comes until it has read half of it."""
 
     def bind(self, endpoint: str, *, mode: int = 0o600, group: str | None = None, setting: str = "") -> str:
         """Listen, as ``RouterSocket.bind``."""
         return bind(self._socket, endpoint, mode=mode, group=group, setting=setting)
+
+    def wanted(self, kind: Kind, topic: Topic) -> bool:
+        """Whether anybody has subscribed to this kind and topic: what nobody hears need not be made."""
+        prefix = subscription(kind, topic)
+        wanted = self._wanted.get(prefix)
+        if wanted is None:
+            wanted = self._too_many_subscriptions or any(
+                prefix.startswith(subscribed) for subscribed in self._subscriptions
+            )
+            self._wanted[prefix] = wanted
+        return wanted
 
     def publish(self, header: Header, body: Body = b"", topic: Topic = Topic.NONE) -> None:
         """Send to whoever subscribed to this kind and topic; nobody is waited for.
@@ -71,9 +87,22 @@ class XPubSocket(LoopSocket):
             frame = self._receive(DONTWAIT, False)
             while frame.more:
                 frame = self._receive(DONTWAIT, False)
-            # A subscription starts with 0 or 1, and libzmq has acted on it; else it is no business of a publisher.
-            if frame.bytes[:1] not in (b"\0", b"\1"):
-                self._rejects.add(frame, "a message to a publisher")
+            self._note(frame)
+
+    def _note(self, frame: zmq.Frame) -> None:
+        """A subscription starts with 1, its end with 0, and libzmq has acted on it: it tells each prefix once."""
+        said = frame.bytes
+        if said[:1] == b"\1":
+            self._subscriptions.add(said[1:])
+            if len(self._subscriptions) > self._limits.subscriptions_max:
+                self._subscriptions.clear()
+                self._too_many_subscriptions = True
+        elif said[:1] == b"\0":
+            self._subscriptions.discard(said[1:])
+        else:
+            self._rejects.add(frame, "a message to a publisher")
+            return
+        self._wanted.clear()
 
 
 class SubSocket(LoopSocket):

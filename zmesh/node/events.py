@@ -19,7 +19,7 @@ from zmesh.membership.replica_feed import ReplicaFeed
 from zmesh.net.alarm import Alarm
 from zmesh.net.pubsub import XPubSocket
 from zmesh.telemetry.log import get_logger
-from zmesh.wire import Topic
+from zmesh.wire import Kind, Topic
 from zmesh.wire.event import (
     Event,
     EventHead,
@@ -99,7 +99,10 @@ class Events:
         )
 
     def request_ended(self, ended: RequestEnded) -> None:
-        """A request has its end on this box."""
+        """A request has its end on this box: often, and seldom is anybody listening."""
+        if not self._publisher.wanted(Kind.EVENT, Topic.REQUEST):
+            self._counts[Topic.REQUEST] += 1
+            return
         self._publish(
             Topic.REQUEST,
             RequestEvent(

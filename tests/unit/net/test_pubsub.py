@@ -202,3 +202,44 @@ def test_a_callback_that_raises_is_logged_and_one_that_closes_ends_it(new_loop, 
 
     run(new_loop, test())
     assert "sub: a callback failed" in caplog.text
+
+
+def test_a_publisher_knows_what_anybody_wants(new_loop):
+    async def test():
+        with closing_context() as context:
+            publisher = XPubSocket(context, "pub")
+            endpoint = publisher.bind(ANYWHERE)
+            assert not publisher.wanted(Kind.EVENT, Topic.REQUEST)
+            one = context.socket(zmq.SUB)
+            one.connect(endpoint)
+            one.subscribe(subscription(Kind.EVENT, Topic.REQUEST))
+            await wait_until_async(lambda: publisher.wanted(Kind.EVENT, Topic.REQUEST), SOON_S)
+            assert not publisher.wanted(Kind.EVENT, Topic.MEMBER)
+            everything = context.socket(zmq.SUB)
+            everything.connect(endpoint)
+            everything.subscribe(b"")
+            await wait_until_async(lambda: publisher.wanted(Kind.EVENT, Topic.MEMBER), SOON_S)
+            everything.close(0)
+            await wait_until_async(lambda: not publisher.wanted(Kind.EVENT, Topic.MEMBER), SOON_S)
+            assert publisher.wanted(Kind.EVENT, Topic.REQUEST)
+            one.close(0)
+            await wait_until_async(lambda: not publisher.wanted(Kind.EVENT, Topic.REQUEST), SOON_S)
+            publisher.close()
+
+    run(new_loop, test())
+
+
+def test_with_too_many_subscriptions_everything_is_wanted(new_loop):
+    async def test():
+        with closing_context() as context:
+            publisher = XPubSocket(context, "pub", limits=NetLimits(subscriptions_max=2))
+            endpoint = publisher.bind(ANYWHERE)
+            one = context.socket(zmq.SUB)
+            one.connect(endpoint)
+            for topic in (Topic.MEMBER, Topic.SERVICE, Topic.LOG):
+                one.subscribe(subscription(Kind.EVENT, topic))
+            await wait_until_async(lambda: publisher.wanted(Kind.EVENT, Topic.REQUEST), SOON_S)
+            one.close(0)
+            publisher.close()
+
+    run(new_loop, test())

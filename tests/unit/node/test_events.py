@@ -27,6 +27,8 @@ MONITORED = (Topic.MEMBER, Topic.SERVICE, Topic.REQUEST, Topic.SOCKET, Topic.LOG
 class Monitor:
     """A subscriber of everything; ``events`` is what it heard with the number of each in its topic."""
 
+    subscriber: SubSocket
+
     def __init__(self, events: Events) -> None:
         self.published = events
         self.events: list[tuple[int, Any]] = []
@@ -46,15 +48,15 @@ class Monitor:
 
 
 @asynccontextmanager
-async def monitored() -> AsyncIterator[Monitor]:
+async def monitored(topics: tuple[Topic, ...] = MONITORED) -> AsyncIterator[Monitor]:
     with short_directory() as directory, open_sockets() as context:
         publisher = XPubSocket(context, "events")
         publisher.bind(ipc_endpoint(directory / "events.ipc"))
         events = Events(ReplicaFeed("box", 9, asyncio.get_running_loop().time()), publisher, "box", 9)
         monitor = Monitor(events)
-        sub = SubSocket(context, "monitor", EVENTS, monitor.hear)
+        sub = monitor.subscriber = SubSocket(context, "monitor", EVENTS, monitor.hear)
         keep(publisher, sub, events)
-        for topic in MONITORED:
+        for topic in topics:
             sub.subscribe(Kind.EVENT, topic)
         sub.subscribe(Kind.REPLICA_UPDATE, Topic.REPLICA)
         sub.subscribe(Kind.REPLICA_MARK, Topic.REPLICA)
@@ -144,5 +146,24 @@ def test_text_from_anywhere_fits_and_what_does_not_is_a_gap() -> None:
             assert (len(service.state), len(service.detail), service.detail[0]) == (255, 4096, "?")
             assert len(request.detail) == len(line.message) == 4096
             assert len(socket.peer) == 255
+
+    run(test())
+
+
+def test_an_event_that_nobody_hears_is_counted_all_the_same() -> None:
+    async def test() -> None:
+        async with monitored((Topic.SOCKET,)) as monitor:
+            published = monitor.published
+            published.request_ended(RequestEnded((7, 1), "ocr", Outcome.OK))
+            sub = monitor.subscriber
+            sub.subscribe(Kind.EVENT, Topic.REQUEST)
+
+            def heard() -> bool:
+                published.request_ended(RequestEnded((7, 2), "ocr", Outcome.OK))
+                return any(getattr(event, "service", "") == "ocr" for _, event in monitor.events)
+
+            await wait_until_async(heard, SOON_S)
+            requests = [number for number, event in monitor.events if getattr(event, "service", "") == "ocr"]
+            assert requests[0] > 1
 
     run(test())
