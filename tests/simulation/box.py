@@ -141,10 +141,12 @@ class Box:
             process.kill()
 
     def node_left(self, node: Node) -> None:
-        """The node has departed and ends, whatever else stays."""
+        """The node has departed and ends, whatever else stays; once all is to be well it comes back."""
         self.wanted = False
         self.world.trace.tell(node.name, "has left")
         self.world.clock.call_later(0.0, self.crash_node)
+        if not self.world.is_troubled:
+            self.soon(partial(self.start))
 
     def _kill_runners(self) -> None:
         for runner in tuple(self.runners.values()):

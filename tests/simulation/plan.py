@@ -101,7 +101,8 @@ class Plan:
         names = tuple(f"box-{number:02}" for number in range(count))
         services = tuple(f"service-{number}" for number in range(rng.randint(1, 4)))
         seeds = names[: rng.randint(1, 2)]
-        seeds_know_seeds = rng.random() < 0.5
+        # Two that do not know each other would never meet if all others left.
+        seeds_know_seeds = len(seeds) == 2 or rng.random() < 0.5
         boxes = tuple(
             BoxPlan(
                 name=name,

@@ -57,7 +57,8 @@ class World:
         self._pids = count(1)
         self._questions = count(1)
         self._kinds = [kind for kind in FAULTS if self.rng.random() < self.plan.fault_share]
-        self._troubled = False
+        self.is_troubled = False
+        """Things go wrong, and clients ask."""
         self.boxes = {box.name: Box(self, box, number) for number, box in enumerate(self.plan.boxes)}
 
     # For processes and faults
@@ -95,12 +96,12 @@ class World:
 
     def trouble(self) -> None:
         """Clients ask, and things go wrong."""
-        self._troubled = True
+        self.is_troubled = True
         self._ask_again()
         if self._kinds:
             self.clock.call_later(self.rng.choice((0.5, 5.0)), self._go_wrong)
         self.step_for(self.plan.trouble_s)
-        self._troubled = False
+        self.is_troubled = False
 
     def heal(self) -> None:
         """Nothing is wrong any more: whatever was cut, frozen, slow or dead is well again. Who has left stays away, but
@@ -170,7 +171,7 @@ class World:
         self.clock.call_later(SWEEP_S, self._sweep)
 
     def _go_wrong(self) -> None:
-        if not self._troubled:
+        if not self.is_troubled:
             return
         kind = self.rng.choices(self._kinds, [kind.weight for kind in self._kinds])[0]
         whom = kind.befall(self, self.rng)
@@ -181,7 +182,7 @@ class World:
         self.clock.call_later(self.rng.expovariate(1.0 / self.plan.fault_interval_s), self._go_wrong)
 
     def _ask_again(self) -> None:
-        if not self._troubled:
+        if not self.is_troubled:
             return
         gateways = [gateway for box in self.boxes.values() for gateway in box.live_gateways]
         if gateways:
