@@ -15,12 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from tests.hosts.network import Host
 from tests.polling import wait_until
+from zmesh.cli.control import NotRunning, ask_node
+from zmesh.config.node import RUNNER_SOCKET
 
 __all__ = ["SERVICES", "Answer", "Box", "Process", "ask", "service"]
 
@@ -57,7 +60,10 @@ def ask(
     port: int = HTTP_PORT,
     timeout_s: float = 30.0,
 ) -> Answer:
-    """One request on a connection of its own, made from ``host`` when one is given. Raises OSError when refused."""
+    """One request on a connection of its own, made from ``host`` when one is given.
+
+    Raises OSError when the connection is refused, or ends before the answer does.
+    """
 
     def connect() -> socket.socket:
         return socket.create_connection((address, port), timeout_s)
@@ -69,6 +75,8 @@ def ask(
         connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
         content = answer.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{method} {path} at {address}: {error!r}") from error
     finally:
         connection.close()
     names = {name.lower(): value for name, value in answer.getheaders()}
@@ -78,7 +86,9 @@ def ask(
 class Process:
     """A daemon in a session of its own, its log in a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self._log: IO[bytes] = log.open("ab")
         self._popen = subprocess.Popen(
             command,
@@ -87,6 +97,7 @@ class Process:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=dict(os.environ) | dict(env or {}),
+            cwd=cwd,
         )
         self.pid = self._popen.pid
 
@@ -107,10 +118,16 @@ class Process:
         self._log.close()
         return status
 
+    @property
+    def children(self) -> list[int]:
+        """Ids of the processes that its main thread has started and that it has not waited for yet."""
+        return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+
     def stop(self) -> int:
-        """SIGTERM and its exit status; SIGKILL when it takes too long."""
+        """SIGTERM and its exit status; SIGKILL, and the error told, when it takes too long."""
         if self.is_running:
             self._popen.terminate()
+            self._popen.send_signal(signal.SIGCONT)  # in case a test has frozen it
         try:
             return self.wait()
         except subprocess.TimeoutExpired:
@@ -136,8 +153,12 @@ class Box:
     workers: int = 1
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """More settings, by section."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its daemons, beside the test's own."""
     node: Process | None = None
     gateway: Process | None = None
+    runners: list[Process] = field(default_factory=list)
+    """Those started by hand; the node's own end with it."""
 
     @property
     def runtime_dir(self) -> Path:
@@ -146,7 +167,7 @@ class Box:
     @property
     def log(self) -> str:
         """Everything its daemons have said."""
-        return "".join(file.read_text() for file in sorted(self.directory.glob("*.log")))
+        return "".join(file.read_text(errors="replace") for file in sorted(self.directory.glob("*.log")))
 
     def write_configuration(self) -> Path:
         """The box's TOML file; made anew by every start."""
@@ -183,18 +204,37 @@ class Box:
         self.gateway = self.run("gateway")
         return self.gateway
 
-    def run(self, verb: str, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
+    def start_runner(self, name: str, target: str) -> Process:
+        """A runner that this box's node did not launch, as a service manager would start it."""
+        command = [
+            *(sys.executable, "-m", "zmesh.runner", name, "--target", target),
+            *("--socket", str(self.runtime_dir / RUNNER_SOCKET)),
+        ]
+        self.runners.append(Process(command, self.directory / f"runner-{name}.log", cwd=SERVICES))
+        return self.runners[-1]
+
+    def run(self, verb: str, *arguments: str) -> Process:
         """A daemon of this box; not remembered."""
         command = [sys.executable, "-m", "zmesh", verb, "--config", str(self.write_configuration()), *arguments]
         if self.host is not None:
             command = self.host.command(*command)
-        return Process(command, self.directory / f"{verb}.log", env)
+        return Process(command, self.directory / f"{verb}.log", self.env)
 
     def stop(self) -> None:
-        """End gateway and node, in this order; they must end by themselves."""
-        for process in (self.gateway, self.node):
-            if process is not None and process.is_running:
-                process.stop()
+        """End gateway, runners and node, in this order; they must end by themselves."""
+        with ExitStack() as stack:
+            for process in (self.node, *self.runners, self.gateway):
+                if process is not None and process.is_running:
+                    stack.callback(process.stop)
+
+    def kill_gateway(self) -> None:
+        """SIGKILL to gunicorn's master and all its workers, as one."""
+        assert self.gateway is not None
+        workers = self.gateway.children
+        self.gateway.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):  # ended with its master
+                os.kill(pid, signal.SIGKILL)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **arguments: Any) -> Answer:
         return ask(self.address, method, path, body, host=self.host, **arguments)
@@ -203,6 +243,18 @@ class Box:
         """POST /service/NAME with JSON."""
         headers = {"Content-Type": "application/json", **(headers or {})}
         return self.ask("POST", f"/service/{name}", json.dumps(value).encode(), headers=headers, **arguments)
+
+    def node_says(self, verb: str) -> dict[str, Any]:
+        """What the node itself answers on its control socket; empty while there is none."""
+        try:
+            answer: dict[str, Any] = json.loads(ask_node(str(self.runtime_dir), verb))
+        except NotRunning:
+            return {}
+        return answer
+
+    def members_of_node(self) -> dict[str, str]:
+        """State by node id, as this box's node tells; empty while there is none."""
+        return {member["node_id"]: member["state"] for member in self.node_says("members").get("members", ())}
 
     def members(self) -> dict[str, str]:
         """State by node id, as this box's gateway tells; empty while it does not answer."""

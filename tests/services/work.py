@@ -1,7 +1,10 @@
-"""Services that do what a test needs: answer, take their time, fail, note that they ran."""
+"""Services that do what a test needs: answer, take their time, fail, note that they ran, tell where they run."""
 
+import asyncio
 import os
+import sys
 import time
+from importlib.metadata import distributions
 
 import msgspec
 
@@ -9,6 +12,9 @@ import zmesh
 
 NOTES = os.environ.get("ZMESH_TEST_NOTES", "")
 """File that a service appends to when it begins and ends, so that a test sees what was executed."""
+
+SLOWNESS = float(os.environ.get("ZMESH_TEST_SLOWNESS", "1"))
+"""Every nap takes so many times longer: one box is slower than another."""
 
 
 class Text(msgspec.Struct):
@@ -25,6 +31,11 @@ class Told(msgspec.Struct):
     name: str
 
 
+class Environment(msgspec.Struct):
+    prefix: str
+    distributions: list[str]
+
+
 def note(*words: str) -> None:
     if NOTES:
         with open(NOTES, "a") as file:
@@ -39,7 +50,20 @@ def echo(document: Text) -> Text:
 @zmesh.service
 def nap(wish: Nap) -> Told:
     note("begin", wish.name)
-    time.sleep(wish.seconds)
+    time.sleep(wish.seconds * SLOWNESS)
+    note("end", wish.name)
+    return Told(os.getpid(), wish.name)
+
+
+@zmesh.service
+async def doze(wish: Nap) -> Told:
+    """A nap that can be woken up from."""
+    note("begin", wish.name)
+    try:
+        await asyncio.sleep(wish.seconds * SLOWNESS)
+    except asyncio.CancelledError:
+        note("cancelled", wish.name)
+        raise
     note("end", wish.name)
     return Told(os.getpid(), wish.name)
 
@@ -57,3 +81,8 @@ def raw(data: bytes) -> bytes:
 @zmesh.service
 def die(document: Text) -> Text:
     os._exit(7)
+
+
+@zmesh.service
+def environment(_document: Text) -> Environment:
+    return Environment(sys.prefix, sorted({found.metadata["Name"].lower() for found in distributions()}))
