@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.bugs import BUGS
-from tests.simulation.run import Failure, Report, explain_bugs, run_seeds
+from tests.simulation.run import Failure, Report, run_seeds
 
 BATCH = 5
 """Seeds handed to a process at a time."""
@@ -18,7 +18,9 @@ def main() -> int:
     """The command; its exit status."""
     arguments = _parser().parse_args()
     began_at = time.monotonic()
-    seeds = [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.seeds)
+    seeds = (
+        [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.seeds)
+    )
     if arguments.bug:
         return _search(arguments.bug, seeds)
     report, failures = _run(list(seeds), arguments.processes)
@@ -40,7 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--seed", type=int, metavar="S", help="run one seed again")
     parser.add_argument("--first", type=int, default=1, metavar="S", help="the first of many seeds (default: 1)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="run seeds in so many processes at once")
-    parser.add_argument("--bug", choices=sorted(BUGS), help=f"stop at the first seed that finds it. {explain_bugs()}")
+    bugs = "; ".join(f"{name}: {bug.what}" for name, bug in BUGS.items())
+    parser.add_argument(
+        "--bug", choices=sorted(BUGS), help=f"plant it, and stop at the first seed that finds it. {bugs}"
+    )
     return parser
 
 

@@ -25,10 +25,10 @@ class Bug:
     method: str
     make: Callable[[Callable[..., Any]], Callable[..., Any]]
     """Of the right method the wrong one."""
-    seed: int
-    """One that finds it."""
-    invariant: str
-    """What that seed finds broken."""
+    seeds: tuple[int, ...]
+    """Some that find it. A change of the machines makes a seed another story, so one alone would not keep for long."""
+    invariants: tuple[str, ...]
+    """What they may find broken."""
 
 
 def _never_raised(_right: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,14 +73,45 @@ def _finger_kept(_right: Callable[..., Any]) -> Callable[..., Any]:
 
 BUGS = {
     "incarnation": Bug(
-        "an incarnation is not raised", Members, "raise_incarnation", _never_raised, 0, ""
+        "an incarnation is not raised",
+        Members,
+        "raise_incarnation",
+        _never_raised,
+        (41, 13, 84),
+        ("who is alive is alive everywhere", "no healthy member is called dead", "tables are equal"),
     ),
     "retry": Bug(
-        "a request is retried after hand-over", Router, "_end_unanswered", _retried_after_hand_over, 0, ""
+        "a request is retried after hand-over",
+        Router,
+        "_end_unanswered",
+        _retried_after_hand_over,
+        (40, 74, 90),
+        ("at most once", "executed"),
     ),
-    "departure": Bug("a departure is forgotten", Members, "depart", _departure_forgotten, 0, ""),
-    "digest": Bug("a digest misses a bucket", Table, "digest", _bucket_missed, 0, ""),
-    "finger": Bug("a finger is kept after a death", Fingers, "drop_node", _finger_kept, 0, ""),
+    "departure": Bug(
+        "a departure is forgotten",
+        Members,
+        "depart",
+        _departure_forgotten,
+        (76, 72, 85),
+        ("none comes back from the dead",),
+    ),
+    "digest": Bug(
+        "a digest misses a bucket",
+        Table,
+        "digest",
+        _bucket_missed,
+        (78, 84, 38),
+        ("tables are equal", "who is alive is alive everywhere"),
+    ),
+    "finger": Bug(
+        "a finger is kept after a death",
+        Fingers,
+        "drop_node",
+        _finger_kept,
+        (94, 32, 44),
+        ("nothing is sent to the dead",),
+    ),
 }
 
 

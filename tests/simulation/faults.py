@@ -1,12 +1,12 @@
 """Everything that goes wrong on purpose. A fault is a function of the world: it chooses whom it befalls by the world's
 own chance, does it, and arranges its end. ``World.heal`` ends all of them at once, whatever they arranged.
 
-A new fault: write the function, decorate it with ``@fault(weight)``; say what befell whom, or None when there is nobody.
+A new fault: write the function, decorate it with ``@fault(weight)``; return whom it befell, None when there is nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -194,7 +194,7 @@ def frozen_box(world: World, rng: Random) -> str | None:
     return box.name
 
 
-def _freeze(world: World, rng: Random, processes: list[Process | None] | list[Process]) -> str | None:
+def _freeze(world: World, rng: Random, processes: Sequence[Process | None]) -> str | None:
     awake = [process for process in processes if process is not None and process.alive and not process.frozen]
     if not awake:
         return None

@@ -1,4 +1,4 @@
-"""A simulated gateway process: the real Replica and Router, in a shell like ``zmesh.gateway.forward`` and ``carrier``."""
+"""A simulated gateway process: the real Replica and Router, in a shell like that of zmesh.gateway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.ledger import GRACE_S, Entry
 from tests.simulation.process import Alarm, Process
-from tests.simulation.sockets import Dealer, Subscriber
+from tests.simulation.pubsub import Subscriber
+from tests.simulation.sockets import Dealer
 from zmesh.membership.replica import Replica
 from zmesh.routing.router import Finished, Router
 from zmesh.routing.target import LOCAL, PROBE, Target

@@ -28,7 +28,7 @@ GIVEN_BACK_MAX = 12
 """Slots of one service at one box: so many requests can come back into a full queue."""
 
 CALM_BEFORE_DEATH_S = 20.0
-"""A death found so long after the last trouble has no excuse: all suspicions that trouble caused are settled by then."""
+"""A death found so long after the last trouble has no excuse: by then all suspicions it caused are settled."""
 
 Known = dict[str, int]
 
@@ -160,8 +160,9 @@ class Invariants:
         mine, theirs = one.live_node.peer.comparable(), other.live_node.peer.comparable()
         if mine == theirs:
             return []
-        differing = [(a, b) for a, b in zip(mine, theirs, strict=False) if a != b][:1] or [(len(mine), len(theirs))]
-        return [("tables are equal", f"{one.name} and {other.name} differ: {differing}")]
+        pairs = zip(mine, theirs, strict=False)
+        first = next((f"{a} and {b}" for a, b in pairs if a != b), f"{len(mine)} and {len(theirs)} members")
+        return [("tables are equal", f"{one.name} and {other.name} hold {first}")]
 
     def _misjudged(self, box: Box) -> list[tuple[str, str]]:
         assert box.live_node is not None

@@ -118,4 +118,3 @@ class Ledger:
 def _due(entry: Entry) -> float:
     """A frozen or slow gateway has its grace after it is well again."""
     return max(entry.due_at, entry.gateway.excused_until + GRACE_S)
-

@@ -19,7 +19,8 @@ from tests.simulation.clock import Clock
 from zmesh.wire import Body
 
 if TYPE_CHECKING:
-    from tests.simulation.sockets import Connection, Publisher, Router
+    from tests.simulation.pubsub import Publisher
+    from tests.simulation.sockets import Connection, Router
 
 __all__ = ["Frames", "Network", "Pipe", "Weather"]
 

@@ -7,7 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.process import Alarm, Process
-from tests.simulation.sockets import Dealer, Publisher, Router, Subscriber
+from tests.simulation.pubsub import Publisher, Subscriber
+from tests.simulation.sockets import Dealer, Router
 from zmesh.dispatch.dispatcher import Dispatcher
 from zmesh.dispatch.event import RequestEnded, RunnerAttached, RunnerGone
 from zmesh.membership.event import (
@@ -62,9 +63,7 @@ class Node(Process):
         self._peer_due: float | None = None
         self._watched: set[int] = set()
         identity = Identity(box.name, self.instance, box.request_address, box.gossip_address, "simulated")
-        self.peer = Peer(
-            identity, box.seeds, plan.membership, Random(f"{name} peer"), incarnation=box.disk.incarnation
-        )
+        self.peer = Peer(identity, box.seeds, plan.membership, Random(f"{name} peer"), incarnation=box.disk.incarnation)
         self.feed = ReplicaFeed(box.name, self.instance, now, plan.membership)
         self.dispatcher = Dispatcher(box.name, self.instance, plan.dispatch, Random(f"{name} dispatcher"))
         self._bind(box)
@@ -120,7 +119,7 @@ class Node(Process):
     # Membership, as in zmesh.node.peers
 
     def _receive_peer(self, route: object, header: Header, _body: Body) -> None:
-        self.peer.receive(header, route, self.clock.now)  # type: ignore[arg-type]
+        self.peer.receive(header, route, self.clock.now)
         self._turn_peer()
 
     def _ring_peer(self) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.simulation.bugs import BUGS, planted
+from tests.simulation.bugs import planted
 from tests.simulation.trace import Violation
 from tests.simulation.world import World
 
@@ -65,7 +63,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.seeds} seeds, {self.boxes} boxes, {self.simulated_s:.0f} simulated seconds, {self.steps} steps; "
+            f"{self.seeds} seeds, {self.boxes} boxes, {self.simulated_s:.0f} simulated seconds, {self.steps} steps",
             f"slowest to agree after healing: {self.settled_after_s:.1f} s",
         ]
         for title, counts in (
@@ -116,13 +114,3 @@ def _explain(world: World, what: str, subjects: tuple[str, ...], bug: str) -> st
             f"again: {replay}",
         ]
     )
-
-
-def explain_bugs() -> str:
-    """The planted bugs, for the command's help."""
-    return "; ".join(f"{name}: {bug.what}" for name, bug in BUGS.items())
-
-
-def log(text: str) -> None:
-    """To standard error, with the time: progress, no result."""
-    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

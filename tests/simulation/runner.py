@@ -77,9 +77,7 @@ class Runner(Process):
     def _say_ready(self) -> None:
         if self._dealer.up and not self._stopping and not (self.service.blocking and self._running):
             types = ("application/json",) if self.service.json_only else ()
-            self._dealer.send(
-                Ready(self.service.name, self._number, self.slots, self.pid, self._node_instance, types)
-            )
+            self._dealer.send(Ready(self.service.name, self._number, self.slots, self.pid, self._node_instance, types))
 
     def _repeat(self) -> None:
         self._say_ready()
