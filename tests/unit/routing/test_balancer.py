@@ -58,6 +58,14 @@ def test_of_many_the_worst_is_never_and_the_best_most_often() -> None:
     assert counted["n1"] > 0
 
 
+def test_every_pair_is_drawn_as_often_as_any_other() -> None:
+    found = candidates(4)
+    for number, one in enumerate(found):
+        one.others = number
+    counted = shares(found, 6000)
+    assert [counted[f"n{number}"] / 1000 for number in range(4)] == pytest.approx([3, 2, 1, 0], abs=0.15)
+
+
 def test_the_queue_weighs_by_the_time_a_request_takes() -> None:
     found = candidates(2)
     found[0].latency_s, found[1].latency_s = 0.1, 0.3
@@ -112,6 +120,13 @@ def test_between_the_last_two_left_equals_share_equally() -> None:
     assert set(shares(found, tried=(found[0].endpoint,))) == {"n2"}
 
 
+def test_of_more_than_two_left_the_better_of_two_drawn() -> None:
+    found = candidates(4)
+    found[1].in_flight = 1
+    counted = shares(found, 3000, tried=(found[0].endpoint,))
+    assert [counted[f"n{number}"] / 1000 for number in range(4)] == pytest.approx([0, 0, 1.5, 1.5], abs=0.15)
+
+
 def test_a_failing_instance_beside_a_loaded_one_gets_little() -> None:
     """Closed loop of 32: one takes 100 ms, the other fails at once and has always an empty queue."""
     good, bad = found = candidates(2)
@@ -147,8 +162,16 @@ def test_ranked_best_first_suspects_last() -> None:
 
 def test_ranking_takes_the_usual_latency_for_one_not_measured() -> None:
     found = candidates(3)
-    found[0].latency_s, found[1].latency_s = 1.0, 3.0
+    found[0].latency_s, found[1].latency_s = 0.1, 0.3
     assert [one.endpoint.node_id for one in rank(found, 0.0, random.Random(1))] == ["n0", "n2", "n1"]
+
+
+def test_ranking_counts_failures_that_have_not_faded() -> None:
+    found = candidates(2)
+    found[0].failed(0.0, 0.0)
+    found[1].in_flight = 1
+    for now, first in ((0.0, "n1"), (1000.0, "n0")):
+        assert rank(found, now, random.Random(1))[0].endpoint.node_id == first
 
 
 def test_equals_are_ranked_at_random() -> None:

@@ -90,6 +90,9 @@ def test_a_suspect_local_path_yields_to_others() -> None:
     table = Table(view(HOME, "s"), view("a", "s"))
     table.directory.endpoints[HOME].suspect_until = table.now + 1
     assert table.route() == ("a", Lookup.MISS)
+    table.directory.endpoints[HOME].suspect_until = table.now
+    assert table.route() == (HOME, Lookup.NONE)
+    table.directory.endpoints[HOME].suspect_until = table.now + 1
     table.put(removed=("a",))
     assert table.route()[0] == HOME
 
@@ -258,7 +261,11 @@ def test_a_node_that_went_away_stays_out_until_it_starts_anew() -> None:
 
 def test_goodbye_of_the_own_node_ends_local_routing() -> None:
     table = Table(view(HOME, "s"), view("a", "s"))
+    table.directory.say_goodbye("a", 1)
+    assert table.route()[0] == HOME
+    table.put(view("a", "s", instance=2))
     table.directory.say_goodbye(HOME, 1)
+    assert table.route()[0] == "a"
     table.put(view(HOME, "s", queued=1))
     assert {table.route()[0] for _ in range(10)} == {"a"}
     table.put(view(HOME, "s", instance=2))
@@ -308,7 +315,7 @@ def test_a_look_up_that_is_ahead_of_the_events_finds_the_new_start() -> None:
     table.route()
     table.replica.receive(ReplicaUpdate(HOME, 1, 1, (view("a", "s", instance=2),)), table.now)
     assert table.route()[0] == "a"
-    assert table.gone() == [("a", 1)]
+    assert [why for _endpoint, why in table.directory.take_gone()] == ["it was replaced by a new start"]
 
 
 def test_the_own_node_is_local_only_while_it_is_there() -> None:
@@ -356,6 +363,7 @@ def test_all_that_offered_it_are_dead() -> None:
 def test_one_that_drains_is_better_than_the_dead() -> None:
     table = Table(view("a", "s", state=State.DEAD), view("b", "s", draining=True))
     assert table.why() is VerdictKind.DRAINING
+    assert Table(view("a", "s", state=State.SUSPECT, draining=True)).why() is VerdictKind.DRAINING
     assert Table(view("a", "s", state=State.DEAD, draining=True)).why() is VerdictKind.DEAD
     table = Table(view("a", "s"))
     table.directory.say_goodbye("a", 1)

@@ -1,5 +1,6 @@
 """Endpoint and Candidate: what each observation does to health, backlog, latency and failures."""
 
+import msgspec
 import pytest
 
 from tests.unit.routing.mesh import member
@@ -7,6 +8,7 @@ from zmesh.config.limits import RoutingLimits
 from zmesh.membership.replica import ReplicaMember
 from zmesh.routing.endpoint import Candidate, Endpoint
 from zmesh.routing.target import Target
+from zmesh.wire.record import ServiceLoad
 
 LIMITS = RoutingLimits(latency_ewma_weight=0.5, failure_half_life_s=5.0)
 
@@ -25,6 +27,16 @@ def test_it_takes_slots_deadline_and_load_from_the_member() -> None:
     assert candidate(member("a")).slots == 1
     assert candidate(member("a", "s", slots=0)).slots == 1
     assert candidate().timeout_s is None
+    assert candidate(member("a")).timeout_s is None
+
+
+def test_a_member_without_records_says_nothing_of_its_services() -> None:
+    bare = msgspec.structs.replace(member("a", "s", slots=3, queued=4), advertisement=None, load=None)
+    assert (candidate(bare).slots, candidate(bare).others) == (1, 0)
+    where = endpoint()
+    found = where.candidate("s", member("a", "s", slots=3, queued=4), LIMITS)
+    where.update(bare)
+    assert (found.slots, found.others) == (3, 0)
 
 
 def test_what_was_measured_is_kept_and_news_is_taken() -> None:
@@ -46,6 +58,8 @@ def test_a_load_report_counts_the_own_requests_too() -> None:
     assert found.others == 2
     where.update(member("a", "s", queued=1))
     assert found.others == 0
+    found.take_load(ServiceLoad("s", queued=2, running=4))
+    assert found.others == 3
 
 
 def test_waiting_is_what_has_no_slot() -> None:
@@ -59,6 +73,12 @@ def test_cost_is_requests_per_slot_with_the_new_one() -> None:
     assert found.cost(0.0) == 2.0
     found.in_flight = 2
     assert found.cost(0.0) == 3.0
+
+
+def test_a_failure_costs_as_a_request_and_as_a_share_of_all() -> None:
+    found = candidate(member("a", "s", slots=2, queued=3))
+    found.failed(0.0, 0.0)
+    assert found.cost(0.0) == (3 + 1 + 1) * (1 + 1) / 2
 
 
 def test_latency_is_a_moving_average() -> None:

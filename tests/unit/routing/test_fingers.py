@@ -24,6 +24,12 @@ def test_a_finger_is_trusted_for_its_time() -> None:
     assert fingers.take_changes() == []
 
 
+def test_a_short_time_is_a_time_too() -> None:
+    fingers = Fingers(RoutingLimits(finger_ttl_s=0.5))
+    fingers.put("s", nodes("a"), 100.0)
+    assert fingers.get("s", 100.25) is not None
+
+
 def test_a_look_up_replaces_the_finger_and_its_time() -> None:
     fingers = Fingers(RoutingLimits(finger_ttl_s=60.0))
     fingers.put("s", nodes("a"), 100.0)

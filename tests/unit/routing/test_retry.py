@@ -22,6 +22,13 @@ def test_it_starts_with_its_burst() -> None:
     assert granted(RetryBudget(RoutingLimits(retry_burst=5.0)), 0.0) == 5
 
 
+def test_traffic_before_the_first_retry_saves_up_no_more_than_the_burst() -> None:
+    budget = RetryBudget(RoutingLimits(retry_burst=5.0))
+    for _ in range(1000):
+        budget.deposit()
+    assert granted(budget, 0.0) == 5
+
+
 def test_a_share_of_requests_may_be_retried() -> None:
     budget = drained(burst=100.0)
     for _ in range(100):

@@ -99,7 +99,7 @@ def test_answers_to_ids_of_others_are_ignored() -> None:
     assert mesh.verdicts[request_id].kind is VerdictKind.OK
 
 
-# Attempts; every rule of them is in test_delivery
+# Attempts; every rule of them is in test_router_delivery
 
 
 def test_attempts_end_with_the_deadline_whoever_says_so() -> None:
@@ -133,13 +133,14 @@ def test_the_deadline_is_the_clients_else_the_services_else_the_gateways() -> No
 
 def test_the_default_deadline_is_the_limits_own_unless_given() -> None:
     mesh = Mesh("s")
-    router = Router(
-        ASKER, HOME, mesh.replica, RoutingLimits(timeout_default_s=7.0), random.Random(1), spill_over_queue=0
-    )
-    router.submit("s", b"", 0.0)
-    (out,) = router.messages_to_send()
-    assert isinstance(out.header, Request)
-    assert out.header.remaining_ms == 7000
+    limits = RoutingLimits(timeout_default_s=7.0)
+    for given, remaining_ms in ((None, 7000), (3.0, 3000)):
+        router = Router(
+            ASKER, HOME, mesh.replica, limits, random.Random(1), spill_over_queue=0, timeout_default_s=given
+        )
+        router.submit("s", b"", 0.0)
+        (out,) = router.messages_to_send()
+        assert out.header == Request((ASKER, 1), 1, "s", remaining_ms, 1)
 
 
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
@@ -147,6 +148,7 @@ def test_a_deadline_that_has_passed_sends_nothing() -> None:
     request_id = mesh.submit(timeout_s=0.0)
     verdict = mesh.verdicts[request_id]
     assert (verdict.kind, verdict.executed, verdict.attempts) == (VerdictKind.DEADLINE, Executed.NO, 0)
+    assert (verdict.node_id, verdict.route) == ("", "")
     assert mesh.sent == []
 
 
@@ -202,6 +204,14 @@ def test_the_sweep_ends_before_the_last_deadline_does() -> None:
     assert mesh.router.next_timer() == start + 10.0
 
 
+def test_the_sweep_is_due_also_when_no_deadline_is_left() -> None:
+    mesh = Mesh("s", limits=RoutingLimits(silence_ms_max=500))
+    mesh.submit(timeout_s=0.25)
+    start = mesh.now
+    mesh.pass_time(0.3)
+    assert mesh.router.next_timer() == start + 0.5
+
+
 # Cancelling
 
 
@@ -228,6 +238,7 @@ def test_above_the_bound_of_requests_under_way_new_ones_are_busy() -> None:
     refused = mesh.submit()
     verdict = mesh.verdicts[refused]
     assert (verdict.kind, verdict.executed, verdict.retryable) == (VerdictKind.BUSY, Executed.NO, True)
+    assert verdict.detail == "this gateway has 2 requests under way"
     assert mesh.requests(refused) == []
     mesh.reply(first)
     assert mesh.submit() not in mesh.verdicts
@@ -254,6 +265,25 @@ def test_silence_makes_the_path_suspect_probes_it_and_fails_nothing() -> None:
     mesh.reply(out)
     assert mesh.verdicts[request_id].kind is VerdictKind.OK
     assert "a" in {mesh.asked()[1].to.node_id for _ in range(20)}
+
+
+def test_an_answer_is_a_sign_of_life_for_what_else_is_there() -> None:
+    mesh = Mesh("s", limits=RoutingLimits(silence_ms_max=600))
+    _, first = mesh.asked()
+    mesh.submit()
+    mesh.pass_time(0.5)
+    mesh.reply(first)
+    mesh.pass_time(0.55)
+    assert silent(mesh) == []
+    mesh.pass_time(0.1)
+    assert silent(mesh) == [first.to._replace(path="probe")]
+
+
+def test_probes_are_numbered() -> None:
+    mesh = Mesh("s", limits=RoutingLimits(silence_ms_max=600))
+    mesh.submit()
+    mesh.pass_time(2.0)
+    assert [out.header.sequence for out in mesh.sent if isinstance(out.header, Ping)] == [1, 2, 3]
 
 
 def test_a_beat_is_a_sign_of_life() -> None:
@@ -330,7 +360,8 @@ def test_a_late_answer_is_a_sign_of_life_too() -> None:
     mesh.reply(out._replace(to=out.to._replace(instance=9)))
     assert mesh.router._directory.endpoints[HOME].suspect_until > mesh.now
     mesh.reply(out)
-    assert mesh.router._directory.endpoints[HOME].suspect_until == 0.0
+    home = mesh.router._directory.endpoints[HOME]
+    assert (home.heard_at, home.suspect_until) == (mesh.now, 0.0)
 
 
 # Going away
@@ -375,72 +406,6 @@ def test_goaway_of_a_node_not_known_is_answered_too() -> None:
     stranger = Target("stranger", 1, "x:1")
     mesh.receive(stranger, GoAway("stranger", 1))
     assert mesh.sent == [(stranger, GoAwayAck(ASKER), b"")]
-
-
-# Load
-
-
-def test_the_own_requests_spread_over_equals() -> None:
-    mesh = Mesh()
-    mesh.put("a", "s")
-    mesh.put("b", "s")
-    nodes = [mesh.asked()[1].to.node_id for _ in range(10)]
-    assert nodes.count("a") == nodes.count("b") == 5
-
-
-def test_a_faster_instance_gets_more() -> None:
-    """Closed loop of 32 over two instances with one slot each, one three times slower."""
-    mesh = Mesh()
-    mesh.put("fast", "s")
-    mesh.put("slow", "s")
-    took = {"fast": 0.01, "slow": 0.03}
-    free_at = dict.fromkeys(took, mesh.now)
-    running: list[tuple[float, float, object]] = []
-    done = dict.fromkeys(took, 0)
-    for _ in range(300):
-        while len(running) < 32:
-            _, out = mesh.asked()
-            start = max(mesh.now, free_at[out.to.node_id])
-            free_at[out.to.node_id] = end = start + took[out.to.node_id]
-            running.append((end, start - mesh.now, out))
-        running.sort(key=lambda one: one[0])
-        end, waited, out = running.pop(0)
-        mesh.now = max(mesh.now, end)
-        mesh.reply(out, queue_us=int(waited * 1e6))
-        done[out.to.node_id] += 1
-    assert done["slow"] > 20
-    assert done["fast"] >= 2 * done["slow"]
-
-
-def test_wrong_input_does_not_count_against_an_instance_and_failures_do() -> None:
-    mesh = Mesh()
-    mesh.put("a", "s")
-    for outcome, failures in ((Outcome.INVALID, 0.0), (Outcome.OK, 0.0), (Outcome.RAISED, 1.0)):
-        mesh.reply(mesh.asked()[1], outcome)
-        candidate = mesh.router._directory.endpoints["a"].candidates["s"]
-        assert candidate.failures(mesh.now) == failures
-        assert candidate.in_flight == 0
-
-
-@pytest.mark.parametrize("end", ["busy", "refused", "deadline"])
-def test_what_an_instance_did_not_do_counts_against_it(end: str) -> None:
-    mesh = Mesh()
-    mesh.put("a", "s")
-    _, out = mesh.asked(timeout_s=1.0)
-    if end == "busy":
-        mesh.not_started(out)
-    elif end == "refused":
-        mesh.refuse(out)
-    mesh.pass_time(1.5)
-    assert mesh.router._directory.endpoints["a"].candidates["s"].failures(mesh.now) > 0.5
-
-
-def test_the_reply_that_reports_more_waiting_than_time_passed_is_believed_within_reason() -> None:
-    mesh = Mesh("s")
-    request_id, out = mesh.asked()
-    mesh.reply(out, queue_us=10**9, run_us=5)
-    assert mesh.verdicts[request_id].timings.net_us == 0
-    assert mesh.router._directory.endpoints[HOME].candidates["s"].latency_s == 1e-6
 
 
 # What is counted

@@ -109,14 +109,14 @@ def test_silence_alone_hands_it_to_nobody_else() -> None:
     assert request_id not in mesh.verdicts
 
 
-@pytest.mark.parametrize("state", [State.DEAD, State.LEFT])
-def test_in_the_hands_of_the_dead_its_outcome_is_unknown_at_once(state: State) -> None:
+@pytest.mark.parametrize(("state", "why"), [(State.DEAD, "it died"), (State.LEFT, "it left")])
+def test_in_the_hands_of_the_dead_its_outcome_is_unknown_at_once(state: State, why: str) -> None:
     mesh = two()
     request_id, out = mesh.asked()
     mesh.put(out.to.node_id, "s", state=state)
     verdict = mesh.verdicts[request_id]
     assert (verdict.kind, verdict.executed, verdict.retryable) == (VerdictKind.LOST, Executed.UNKNOWN, False)
-    assert verdict.node_id == out.to.node_id
+    assert (verdict.node_id, verdict.detail) == (out.to.node_id, f"{out.to.node_id} had it when {why}")
     assert len(mesh.requests(request_id)) == 1
     assert mesh.cancels(request_id) == []
 
@@ -126,7 +126,7 @@ def test_in_the_hands_of_an_earlier_start_its_outcome_is_unknown_at_once() -> No
     request_id, out = mesh.asked()
     mesh.put(out.to.node_id, "s", instance=2)
     assert mesh.verdicts[request_id].kind is VerdictKind.LOST
-    assert "new start" in mesh.verdicts[request_id].detail
+    assert mesh.verdicts[request_id].detail == f"{out.to.node_id} had it when it was replaced by a new start"
 
 
 def test_in_the_hands_of_the_forgotten_its_outcome_is_unknown_at_once() -> None:
@@ -134,6 +134,7 @@ def test_in_the_hands_of_the_forgotten_its_outcome_is_unknown_at_once() -> None:
     request_id, out = mesh.asked()
     mesh.remove(out.to.node_id)
     assert mesh.verdicts[request_id].kind is VerdictKind.LOST
+    assert mesh.verdicts[request_id].detail == f"{out.to.node_id} had it when the mesh forgot it"
 
 
 def test_a_death_ends_only_what_the_dead_had() -> None:
@@ -377,6 +378,14 @@ def test_what_was_handed_over_after_the_break_waits_for_the_connection_and_is_no
     assert len(mesh.requests(later)) == 1
 
 
+def test_the_first_connection_repeats_nothing() -> None:
+    mesh = two()
+    request_id, out = mesh.asked()
+    mesh.router.link_up(out.to, mesh.now)
+    mesh.collect()
+    assert len(mesh.requests(request_id)) == 1
+
+
 def test_a_refused_copy_does_not_prove_that_the_first_did_not_arrive() -> None:
     mesh = two()
     request_id, out = mesh.asked()
@@ -393,6 +402,7 @@ def test_a_copy_that_meets_a_new_start_says_nothing_of_the_old() -> None:
     mesh.not_started(out, Reason.WRONG_INSTANCE)
     verdict = mesh.verdicts[request_id]
     assert (verdict.kind, verdict.executed) == (VerdictKind.LOST, Executed.UNKNOWN)
+    assert verdict.detail == f"{out.to.node_id} had it when it restarted"
     assert len(mesh.requests(request_id)) == 2
 
 

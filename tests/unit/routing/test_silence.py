@@ -52,6 +52,14 @@ def test_one_without_requests_is_watched_no_more() -> None:
     assert not endpoint.watched
 
 
+def test_one_without_requests_does_not_hide_the_next() -> None:
+    watch = SilenceWatch(LIMITS)
+    busy(watch, 100.0).flights.clear()
+    second = busy(watch, 100.0)
+    assert watch.sweep(100.5) == [second]
+    assert watch.next_sweep == 101.0
+
+
 def test_silence_before_the_first_request_does_not_count() -> None:
     watch = SilenceWatch(LIMITS)
     endpoint = busy(watch, 100.0)
@@ -60,6 +68,7 @@ def test_silence_before_the_first_request_does_not_count() -> None:
     endpoint.flights[2] = flight
     assert watch.sweep(100.5) == []
     assert watch.next_sweep == 100.75
+    assert watch.sweep(100.75) == [endpoint]
 
 
 def test_the_next_sweep_is_the_earliest_that_can_find_somebody() -> None:
