@@ -114,6 +114,8 @@ class Router:
         self._budget = RetryBudget(limits)
         self._deadlines = Deadlines()
         self._silence = SilenceWatch(limits)
+        self._home_gone_at: float | None = None
+        """When the own node is given up, whose connection is lost."""
         self._outbox: list[Outgoing] = []
         self._events: deque[RouterEvent] = deque()
         self._receivers: dict[type[Header], Callable[[Target, Any, Body, float], None]] = {
@@ -212,6 +214,8 @@ class Router:
         same instance, which attaches the copy or runs what never came.
         """
         endpoint = self._directory.endpoints.get(target.node_id)
+        if target.node_id == self._home:
+            self._home_gone_at = None
         if endpoint is None:
             return
         endpoint.suspect_until = 0.0
@@ -222,14 +226,22 @@ class Router:
         endpoint.lost_at = None
 
     def link_lost(self, target: Target, now: float) -> None:
-        """The shell's connection to it broke: a hint that the path is bad; what was handed over is not given up."""
+        """The shell's connection to it broke: a hint that the path is bad; what was handed over is not given up.
+
+        But for the own node: nobody else would tell of its death, and nothing but that keeps a connection within one
+        box from coming back, so what it had is LOST once there was none for ``connect_timeout_s``.
+        """
         endpoint = self._directory.endpoints.get(target.node_id)
         if endpoint is not None:
             self._silence.doubt(endpoint, now)
             endpoint.lost_at = now
+            if target.node_id == self._home:
+                self._home_gone_at = now + self._limits.connect_timeout_s
 
     def handle_timer(self, now: float) -> None:
-        """End what is over its deadline; doubt and probe who is silent."""
+        """End what is over its deadline or was in the hands of an own node that is gone; probe who is silent."""
+        if self._home_gone_at is not None and self._home_gone_at <= now:
+            self._give_up_home(now)
         for serial in self._deadlines.due(now):
             flight = self._flights[serial]
             self._call_off(flight)
@@ -240,11 +252,11 @@ class Router:
 
     def next_timer(self) -> float | None:
         """When ``handle_timer`` wants to be called; None: nothing is under way."""
-        deadline = self._deadlines.next()
-        sweep = self._silence.next_sweep
-        if deadline is None or sweep is None:
-            return sweep if deadline is None else deadline
-        return deadline if deadline < sweep else sweep
+        due = self._deadlines.next()
+        for other in (self._silence.next_sweep, self._home_gone_at):
+            if due is None or (other is not None and other < due):
+                due = other
+        return due
 
     def messages_to_send(self) -> list[Outgoing]:
         """Messages in the order in which they must leave."""
@@ -391,6 +403,17 @@ class Router:
         for service, expires_at in self._directory.fingers.take_changes():
             self._events.append(FingerChanged(service, expires_at))
 
+    def _give_up_home(self, now: float) -> None:
+        """The own node is gone: what it had when its connection broke has no known outcome."""
+        self._home_gone_at = None
+        endpoint = self._directory.endpoints.get(self._home)
+        if endpoint is None or endpoint.lost_at is None:
+            return
+        for flight in tuple(endpoint.flights.values()):
+            if flight.handed_at <= endpoint.lost_at:
+                flight.detail = f"{self._home} had it when its connection broke, and is not back"
+                self._end_unanswered(flight, Sign.TARGET_GONE, VerdictKind.LOST, now)
+
     def _probe(self, target: Target) -> None:
         """Ask a silent instance on a connection of its own whether it is there."""
         self._probes += 1
@@ -418,10 +441,9 @@ class Router:
     def _end_with_nobody(self, flight: Flight) -> None:
         flight.advance(Sign.NOBODY)
         kind = self._directory.why_nobody(flight)
-        retry_after_ms = flight.retry_after_ms if kind is VerdictKind.BUSY else 0
         self._finish(
             flight,
-            Verdict(kind, Executed.NO, flight.attempts, retry_after_ms=retry_after_ms, detail=flight.detail),
+            Verdict(kind, Executed.NO, flight.attempts, retry_after_ms=flight.retry_after_ms, detail=flight.detail),
         )
 
     def _finish(self, flight: Flight, verdict: Verdict) -> None:
