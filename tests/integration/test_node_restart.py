@@ -14,7 +14,7 @@ from tests.polling import wait_until
 def test_the_gateway_and_runners_outlive_their_node(mesh: Mesh, how: str) -> None:
     """Remote services answer all the while, the local one 503 until the node is back, by the same runner process.
 
-    A local request that the killed node had in hand is the one exception: it ends as 502 when a new node is there.
+    A local request that the killed node had in hand is the one exception: it ends as 502 within about a second.
     """
     home = mesh.box("home", service("near", "work:nap"))
     mesh.box("away", service("far", "work:nap")).start()
