@@ -51,9 +51,7 @@ def call_service(
         try:
             result = client.call(service, data=body, content_type=kind)
         except Unreachable as error:
-            typer.echo(
-                f"zmesh: no gateway answers at {entry_point} ({error}); start one, or name it with --url", err=True
-            )
+            typer.echo(f"zmesh: no gateway answers: {error}; start one, or name another with --url", err=True)
             return ExitStatus.NOT_RUNNING
         except ClientError as error:
             typer.echo(f"zmesh: {service}: {error}", err=True)

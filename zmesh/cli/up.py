@@ -17,6 +17,8 @@ from pathlib import Path
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.cli.settings import load_settings
 from zmesh.config.box import UpLimits
+from zmesh.config.limits import DispatchLimits
+from zmesh.config.settings import Settings
 from zmesh.lifeline import tethered
 from zmesh.telemetry.log import get_logger, set_up
 
@@ -70,8 +72,11 @@ class Child:
             await asyncio.wait_for(stopping.wait(), delay_s)
 
 
-async def supervise(children: Sequence[Child], limits: UpLimits) -> int:
-    """Run all children until one ends for good or a signal comes; then stop the others, in the order given."""
+async def supervise(children: Sequence[Child], grace_s: float) -> int:
+    """Run all children until one ends for good or a signal comes; then stop the others, in the order given.
+
+    Each has ``grace_s`` to stop. Returns 2 if one ended with that, 1 if one ended badly, else 0.
+    """
     stopping = asyncio.Event()
     impatient = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -87,7 +92,7 @@ async def supervise(children: Sequence[Child], limits: UpLimits) -> int:
         await asyncio.wait([stop, *runs], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         for child, run in zip(children, runs, strict=True):
-            await _stop(child, run, impatient, limits.stop_grace_s)
+            await _stop(child, run, impatient, grace_s)
     return _overall([run.result() for run in runs])
 
 
@@ -112,6 +117,13 @@ def _overall(statuses: Sequence[int]) -> ExitStatus:
     return ExitStatus.FAILED if any(statuses) else ExitStatus.OK
 
 
+def _grace_s(settings: Settings, limits: UpLimits) -> float:
+    """How long the slower of the two may take to stop: requests that end, then runners that do."""
+    runners_s = max((service.stop_grace_s for service in settings.service), default=0.0)
+    node_s = DispatchLimits().drain_finish_s + runners_s
+    return max(node_s, settings.gateway.graceful_timeout_s) + limits.stop_margin_s
+
+
 def run_box(config: Path | None, overrides: Sequence[str]) -> int:
     """Run the box that the configuration describes until it is told to stop; returns the exit status.
 
@@ -124,4 +136,4 @@ def run_box(config: Path | None, overrides: Sequence[str]) -> int:
     limits = UpLimits()
     gateway = Child("gateway", [*zmesh, "gateway", *flags], limits)
     node = Child("node", [*zmesh, "node", "--launch", *flags], limits)
-    return asyncio.run(supervise([gateway, node], limits))
+    return asyncio.run(supervise([gateway, node], _grace_s(settings, limits)))

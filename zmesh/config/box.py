@@ -89,5 +89,5 @@ class UpLimits(Struct, frozen=True, kw_only=True):
     healthy_s: float = 60.0
     """A daemon that lived so long counts as sound: its next death waits ``restart_first_s`` again."""
 
-    stop_grace_s: float = 45.0
-    """SIGKILL comes so long after SIGTERM: a node's drain (32 s) and its runners' grace (10 s) fit."""
+    stop_margin_s: float = 10.0
+    """SIGKILL comes so long after the time that a daemon may take by its own settings."""
