@@ -61,6 +61,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._progress_at = self.loop.time()
         self._in_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the head. A trailer comes here, too, and would pass for one: it is dropped (RFC 9110, 6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole; a body may follow."""
         super().on_headers_complete()

@@ -5,6 +5,7 @@ Decides the units the mesh is told in; GPUs come from ``gpu``, services and queu
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,13 +32,19 @@ class HostLoadSampler:
 
         self._psutil = psutil
         psutil.cpu_percent(interval=None)  # the first one only sets the beginning of the next
+        self._last = HostLoad(0, 0)
 
     def sample(self) -> HostLoad:
-        """The load since the last sample; never blocks."""
-        return HostLoad(
-            cpu_percent=_percent(self._psutil.cpu_percent(interval=None)),
-            memory_percent=_percent(self._psutil.virtual_memory().percent),
-        )
+        """The load since the last sample, or that one again while /proc cannot be read; never blocks.
+
+        Whoever opens connections to a node until it is out of descriptors must not end it by that.
+        """
+        with contextlib.suppress(OSError):
+            self._last = HostLoad(
+                cpu_percent=_percent(self._psutil.cpu_percent(interval=None)),
+                memory_percent=_percent(self._psutil.virtual_memory().percent),
+            )
+        return self._last
 
 
 def host_capabilities(gpus: Sequence[Gpu]) -> Capabilities:

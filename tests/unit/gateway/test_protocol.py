@@ -123,6 +123,22 @@ def test_a_body_that_stalls_is_answered_408_and_the_application_is_told() -> Non
     run(test)
 
 
+def test_a_trailer_is_no_header_and_the_next_head_has_its_own() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        chunked = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(chunked)
+        await settle(lambda: bench.scopes)
+        writer.write(b"1\r\nx\r\n0\r\nx-admin: 1\r\n\r\n")
+        await reader.readuntil(b"ok")
+        writer.write(HEAD + b"1234")
+        await reader.readuntil(b"ok")
+        assert [name for name, _ in bench.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
+        assert (b"content-length", b"4") in bench.scopes[1]["headers"]
+
+    run(test)
+
+
 def test_a_slow_answer_is_not_the_clients_fault() -> None:
     async def test(bench: Bench, connect: Any) -> None:
         bench.answer.clear()

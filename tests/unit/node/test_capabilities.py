@@ -1,6 +1,7 @@
 """What the box is made of, how busy it is, and which services need which GPU."""
 
 import os
+import resource
 from typing import Any
 
 import psutil
@@ -35,6 +36,18 @@ def test_a_busy_processor_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = HostLoadSampler()
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 100.4)
     assert sampler.sample().cpu_percent == 100
+
+
+def test_out_of_descriptors_the_last_load_is_told_again() -> None:
+    sampler = HostLoadSampler()
+    before = sampler.sample()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        told = sampler.sample()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert told == before
 
 
 @pytest.mark.parametrize(("gpus", "indices"), [([], set()), ([0, 2], {0, 2}), ([[0], [1, 2]], {0, 1, 2})])
