@@ -7,7 +7,7 @@ from typing import Any
 from zmesh.config.limits import DispatchLimits
 from zmesh.dispatch.dispatcher import Dispatcher
 from zmesh.dispatch.event import Event, Outgoing, RequestEnded
-from zmesh.wire.request import Cancel, Id, Outcome, Ready, Reply, Request, Stopped
+from zmesh.wire.request import Cancel, Id, Outcome, Ready, Reason, Reply, Request, Stopped
 
 INSTANCE = 77
 ASKER = 9
@@ -27,6 +27,9 @@ class Box:
         """What is to be sent; the events go to ``events``."""
         while (event := self.dispatcher.next_event()) is not None:
             self.events.append(event)
+            if isinstance(event, RequestEnded) and event.outcome is not Reason.WRONG_INSTANCE:
+                remembered = self.dispatcher._executions.find(event.id)
+                assert remembered is None or remembered.ended_at == self.now
         return self.dispatcher.messages_to_send()
 
     def receive(self, header: Any, route: Hashable, body: bytes = b"") -> list[Outgoing]:

@@ -68,8 +68,9 @@ def test_every_end_is_an_event():
 
 def test_messages_of_no_use_here_are_counted():
     box = Box()
-    assert box.receive(Chunk((ASKER, 1), 0), "a1") == []
-    assert box.dispatcher.counters.unexpected == 1
+    for total in (1, 2):
+        assert box.receive(Chunk((ASKER, 1), 0), "a1") == []
+        assert box.dispatcher.counters.unexpected == total
 
 
 # Refusals
@@ -110,6 +111,8 @@ def test_a_full_queue_says_when_to_come_back_by_its_own_rate():
     assert refusal.header.reason is Reason.BUSY
     # One slot, two seconds each, one waiting before: four seconds, spread over a quarter more.
     assert 4_000 <= refusal.header.retry_after_ms <= 5_000
+    [too_late] = box.ask(5, remaining_ms=0)
+    assert (too_late.header.reason, too_late.header.retry_after_ms) == (Reason.EXPIRED, 0)
 
 
 def test_a_service_without_a_queue_is_busy_when_its_slots_are_taken():
@@ -155,6 +158,8 @@ def test_when_every_remembered_id_is_unfinished_a_new_one_is_busy_for_good():
     box.reply(2)
     assert answers(box.ask(3)) == [("a1", 3, Outcome.FORGOTTEN)]
     assert given(box.ask(4)) == [("r1", 4)]
+    box.step(1.0)
+    assert box.dispatcher._executions.may_be_forgotten((ASKER, 3), box.now)
 
 
 def test_askers_beyond_the_bound_are_busy():
@@ -175,6 +180,19 @@ def test_a_copy_by_another_route_attaches_and_gets_the_answer():
     [answer] = box.reply(1)
     assert answer.route == "tunnel"
     assert box.dispatcher.counters.attached == 1
+    box.ask(1, route="vpn")
+    assert box.dispatcher.counters.attached == 2
+
+
+def test_a_copy_is_a_sign_of_its_route():
+    box = Box(asker_route_idle_s=10.0)
+    box.runner()
+    box.ask(1, route="vpn")
+    box.step(5.0)
+    box.ask(1, route="tunnel")
+    box.reply(1)
+    box.step(6.0)
+    assert box.dispatcher._askers.routes == ("tunnel",)
 
 
 def test_a_copy_of_a_waiting_request_attaches_and_is_given_once():
@@ -334,11 +352,14 @@ def test_an_asker_that_may_come_back_has_a_second_to_attach():
     box = Box()
     box.runner()
     box.ask(1)
+    box.ask(2)
     box.step(0.1)
     assert box.unroutable("a1", may_return=True) == []
     assert box.unroutable("a1", may_return=True) == []
     assert box.step(0.99) == []
+    assert box.ended() == []
     assert box.step(0.02) == [Outgoing("r1", Cancel((ASKER, 1)))]
+    assert box.ended() == [((ASKER, 2), Outcome.CANCELLED)]
 
 
 def test_an_asker_that_comes_back_over_another_route_keeps_its_work():
@@ -392,6 +413,16 @@ def test_a_withdrawn_service_refuses_what_waits_finishes_what_runs_and_stops_its
     assert answers(box.reply(1)) == [("a1", 1, Outcome.OK)]
     assert box.dispatcher.offers() == ()
     assert box.stopped() == []
+
+
+def test_withdrawing_one_service_leaves_the_others():
+    box = Box()
+    box.dispatcher.offer("llm", 4)
+    box.runner()
+    box.runner("r2", 2, service="llm")
+    box.dispatcher.withdraw("llm", box.now)
+    assert [message.route for message in box.take()] == ["r2"]
+    assert given(box.ask(1)) == [("r1", 1)]
 
 
 def test_offers_and_loads_tell_slots_types_and_how_busy_it_is():

@@ -64,6 +64,12 @@ def test_not_started_says_why():
     )
 
 
+def test_not_started_names_no_time_to_come_back_unless_told():
+    made = Fixture()
+    made.endings.not_started(made.execution, Reason.EXPIRED, 5.0)
+    assert made.told()[0] == [Outgoing("a1", NotStarted(ID, Reason.EXPIRED, "box", 0))]
+
+
 def test_nothing_is_sent_to_an_asker_that_is_away():
     made = Fixture()
     made.asker.orphaned_until = 9.0
@@ -89,6 +95,16 @@ def test_a_refusal_that_cannot_be_remembered_counts_as_forgotten():
     made.endings.refused(Request((9, 2), 77, "ocr", 1), "a2", Reason.BUSY, 0, 5.0)
     assert made.executions.find((9, 2)) is None
     assert made.executions.may_be_forgotten((9, 2), 5.0)
+    made.executions.expire(5.0 + DispatchLimits().asker_horizon_s)
+    assert not made.executions.may_be_forgotten((9, 2), 5.0)
+
+
+def test_what_made_room_for_a_refusal_is_forgotten_at_that_time():
+    made = Fixture(executions_max=1, asker_horizon_s=100)
+    made.endings.cancelled(made.execution, 5.0)
+    made.endings.refused(Request((9, 2), 77, "ocr", 1), "a2", Reason.BUSY, 0, 50.0)
+    made.executions.expire(149.0)
+    assert made.executions.may_be_forgotten(ID, 149.0)
 
 
 def test_what_is_meant_for_another_start_leaves_no_trace():
@@ -105,8 +121,10 @@ def test_forgotten_says_so_and_is_told():
     made = Fixture()
     made.endings.forgotten(Request((9, 2), 77, "ocr", 1), "a2")
     messages, [event] = made.told()
-    assert messages[0].header.outcome is Outcome.FORGOTTEN
-    assert event.outcome is Outcome.FORGOTTEN
+    answer = messages[0].header
+    assert (answer.id, answer.outcome, answer.node_id) == ((9, 2), Outcome.FORGOTTEN, "box")
+    assert "no longer kept" in answer.detail
+    assert event == RequestEnded((9, 2), "ocr", Outcome.FORGOTTEN, detail=answer.detail)
 
 
 def test_a_copy_gets_the_answer_while_it_is_kept():
@@ -118,6 +136,7 @@ def test_a_copy_gets_the_answer_while_it_is_kept():
     made.executions.expire(6.0)
     made.endings.repeated(made.execution, "a4")
     messages, events = made.told()
+    assert {message.header.node_id for message in messages} == {"box"}
     copies = [(message.route, message.header.outcome) for message in messages if message.route != "a1"]
     assert copies == [("a2", Outcome.CANCELLED), ("a3", Outcome.CANCELLED), ("a4", Outcome.FORGOTTEN)]
     assert len(events) == 1

@@ -145,6 +145,16 @@ def test_a_horizon_goes_when_no_request_that_old_can_be_under_way():
     assert executions.at_rest
 
 
+def test_a_horizon_raised_for_want_of_room_goes_at_its_time_too():
+    executions = Executions(DispatchLimits(executions_max=1, execution_memory_s=1, asker_horizon_s=100))
+    remember(executions, 9, 1, 0.0)
+    assert executions.make_room(50.0)
+    executions.expire(149.9)
+    assert executions.may_be_forgotten((9, 1), 149.9)
+    executions.expire(150.0)
+    assert executions.at_rest
+
+
 def test_a_horizon_dropped_for_want_of_room_makes_every_unknown_asker_suspect_for_as_long():
     executions = Executions(DispatchLimits(asker_horizons_max=2, asker_horizon_s=100))
     executions.shun((1, 5), 0.0)
@@ -156,6 +166,7 @@ def test_a_horizon_dropped_for_want_of_room_makes_every_unknown_asker_suspect_fo
     assert executions.may_be_forgotten((4, 1), 109.0)
     assert not executions.may_be_forgotten((1, 7), 109.0)
     assert not executions.may_be_forgotten((4, 1), 110.0)
+    assert executions.may_be_forgotten((3, 5), 110.0)
 
 
 @pytest.mark.parametrize("seed", range(5))

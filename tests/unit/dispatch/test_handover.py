@@ -44,8 +44,9 @@ def test_a_repeated_ready_frees_no_slot():
 
 def test_a_runner_of_a_service_that_is_not_offered_is_told_to_stop():
     box = Box()
-    assert box.runner(service="llm") == [Outgoing("r1", Stop())]
-    assert box.dispatcher.counters.runners_refused == 1
+    for total in (1, 2):
+        assert box.runner(service="llm") == [Outgoing("r1", Stop())]
+        assert box.dispatcher.counters.runners_refused == total
 
 
 def test_runners_and_their_slots_are_bounded():
@@ -200,6 +201,16 @@ def test_any_other_refused_send_shows_that_the_runner_is_dead():
     [cancel] = box.cancel(1)
     box.unroutable("r1", cancel.header)
     assert box.ended() == [((ASKER, 1), Outcome.LOST)]
+    assert RunnerGone("ocr", 11, 1, "unroutable", 1) in events(box)
+
+
+def test_a_request_that_waits_again_can_be_cancelled():
+    box = Box()
+    box.runner()
+    [handed] = box.ask(1)
+    box.unroutable("r1", handed.header)
+    assert answers(box.cancel(1)) == [("a1", 1, Outcome.CANCELLED)]
+    assert given(box.runner("r2", 2)) == []
 
 
 def test_a_refused_request_that_has_its_end_already_does_not_run_again():
@@ -252,6 +263,16 @@ def test_an_idle_runner_that_falls_silent_is_gone_and_may_come_back():
     assert RunnerGone("ocr", 11, 1, "silent") in events(box)
     box.runner()
     assert given(box.ask(1)) == [("r1", 1)]
+
+
+def test_one_that_speaks_does_not_hide_one_that_is_silent():
+    box = Box(ready_silence_s=10.0)
+    box.runner("r1", 1)
+    box.runner("r2", 2)
+    box.step(5.0)
+    box.runner("r1", 1, node_instance=INSTANCE)
+    box.step(5.5)
+    assert [event.runner for event in events(box) if isinstance(event, RunnerGone)] == [2]
 
 
 def test_a_busy_runner_is_not_silent_but_its_connection_is_looked_at():
@@ -335,6 +356,16 @@ def test_what_a_stopped_runner_did_not_answer_it_never_took():
     assert answers(box.stopped("r1")) == []
     assert given(box.reply(2, "r2")) == [("r2", 3)]
     assert given(box.reply(3, "r2")) == [("r2", 4)]
+
+
+def test_the_last_runner_that_stops_by_itself_takes_the_service_down_and_ends_what_was_cancelled():
+    box = Box(runner_return_s=3.0)
+    box.runner()
+    box.ask(1)
+    box.cancel(1)
+    box.stopped()
+    assert box.ended() == [((ASKER, 1), Outcome.CANCELLED)]
+    assert events(box)[-2:] == [RunnerGone("ocr", 11, 1, "stopped"), ServiceDown("ocr")]
 
 
 def test_stopped_by_a_stranger_is_ignored():

@@ -1,5 +1,6 @@
 """One service's openness, rate and load."""
 
+from math import ceil
 from random import Random
 
 from zmesh.config.limits import DispatchLimits
@@ -80,6 +81,7 @@ def test_the_advice_follows_run_time_queue_and_slots_and_is_spread_and_bounded()
     with_runner(service, slots=2)
     service.observe_run(1.0)
     rng = Random(1)
+    assert service.retry_after_ms(Random(2)) == ceil(500 * (1 + 0.25 * Random(2).random()))
     advice = [service.retry_after_ms(rng) for _ in range(50)]
     assert 500 <= min(advice) < max(advice) <= 625
     service.queue.push(Execution((9, 1), "ocr", 0.0, 60.0))

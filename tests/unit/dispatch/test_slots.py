@@ -59,6 +59,16 @@ def test_a_stopping_runner_keeps_what_it_holds_and_takes_nothing():
     assert pool.running == 0
 
 
+def test_a_slot_given_back_goes_with_its_runner():
+    runners, pool = Runners(), Pool()
+    runner = attach(runners, pool, "r1", 1)
+    pool.take(work(1))
+    pool.give_back(runner, (9, 1))
+    assert list(pool.free) == ["r1"]
+    pool.stop(runner)
+    assert not pool.free
+
+
 def test_a_removed_runner_is_found_no_more():
     runners, pool = Runners(), Pool()
     runner = attach(runners, pool, "r1", 1)
