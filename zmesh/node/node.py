@@ -106,8 +106,8 @@ class Node:
 
     def join(self) -> None:
         """Take part in the mesh from now on."""
+        self.box.advertise()  # first: a box is never heard without what it is set up for
         self.peers.start(self.sockets.routers)
-        self.box.advertise()
 
     def launch(self) -> Launcher:
         """What runs this box's services as child processes; its ``run`` starts them."""
@@ -192,7 +192,8 @@ class Node:
         log.info("seeds contacted", seed=address, contacted=self.peers.seeds_contacted, seeds=len(self.seeds))
 
     def _on_replica(self, service: str, replica: int, state: State, detail: str) -> None:
-        self.events.service_changed(service, f"{replica} {state.value}", self._runners[service], detail)
+        told = f"replica {replica}: {detail}" if detail else f"replica {replica}"
+        self.events.service_changed(service, state.value, self._runners[service], told)
 
     def _on_gpu_lost(self, gpu: int, reason: str) -> None:
         if self.launcher is not None:

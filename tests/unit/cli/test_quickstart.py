@@ -22,7 +22,6 @@ from zmesh.cli.quickstart import ADDRESSES, EXAMPLES
 from zmesh.cli.settings import load_settings
 from zmesh.errors import ConfigurationError
 
-
 UNUSUAL = [f"--set=mesh.{name}_port={port}" for name, port in (("request", 27400), ("gossip", 27401), ("lobby", 27402))]
 """Ports that no quick start beside this test has."""
 

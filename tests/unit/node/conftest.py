@@ -1,10 +1,17 @@
-"""A driver to test against: a shared library that stands in for libnvidia-ml, and a file that says how it behaves."""
+"""A log to read, and a driver to test against: a shared library that stands in for libnvidia-ml, and a file that says
+how it behaves."""
 
+import io
+import logging
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+
+from zmesh.telemetry.log import set_up
 
 
 class Driver:
@@ -42,3 +49,16 @@ def driver(nvml_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     driver = Driver(script)
     driver.behaves("2")
     return driver
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """The log set up as in a daemon, and where its lines go."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    stream = io.StringIO()
+    set_up("test", node_id="box", log_format="json", stream=stream)
+    yield stream
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.level, root.handlers[:] = before

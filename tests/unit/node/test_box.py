@@ -27,8 +27,10 @@ def test_a_service_is_offered_while_a_runner_is_ready_with_its_time_out() -> Non
             async with started(context, of) as node:
                 assert own(node).services == ()
                 assert own(node).capabilities.cpus >= 1
+                assert (own(node).services, own(node).unready) == ((), ("echo",))
                 Runner(context, of)
                 await wait_until_async(lambda: own(node).services, SOON_S)
+                assert own(node).unready == ()
                 (offer,) = own(node).services
                 assert (offer.name, offer.slots, offer.timeout_ms) == ("echo", 1, 1_500)
 
@@ -62,7 +64,8 @@ def test_a_lost_gpu_withdraws_what_needs_it_at_once_and_a_found_one_brings_it_ba
                 await runner.wait_for(Request)
                 await wait_until_async(lambda: node.dispatcher.loads()[0].queued == 1, SOON_S)
                 node.box.gpus._lose({0: "it fell off the bus"})
-                # the waiting one is free to go elsewhere and the runner is told, both without another event's help
+                # the waiting one is free to go elsewhere and the runner is told, both at once: nothing is left to send
+                assert node.dispatcher.messages_to_send() == []
                 refusal, _ = await asker.wait_for(NotStarted)
                 assert (refusal.id[1], refusal.reason) == (2, Reason.NOT_HERE)
                 await runner.wait_for(Stop)

@@ -92,7 +92,7 @@ def test_a_member_is_told_when_it_changed_and_not_when_its_load_did() -> None:
             monitor.published.member_changed(view(("ocr", "llm"), draining=True))
             monitor.published.member_changed(view(("ocr", "llm"), State.DEAD, draining=True))
             monitor.published.member_forgotten("b")
-            monitor.published.member_changed(view(("ocr",)))
+            monitor.published.member_changed(view(("ocr", "llm"), State.DEAD, draining=True))
             told = [(n, e.state, e.services, e.reason) for n, e in await monitor.settled()]
             assert told == [
                 (1, "alive", ["ocr"], ""),
@@ -100,7 +100,7 @@ def test_a_member_is_told_when_it_changed_and_not_when_its_load_did() -> None:
                 (3, "alive", ["ocr", "llm"], "draining"),
                 (4, "dead", ["ocr", "llm"], "draining"),
                 (5, "forgotten", [], ""),
-                (6, "alive", ["ocr"], ""),
+                (6, "dead", ["ocr", "llm"], "draining"),
             ]
             # the gateways' replicas get every change, load included
             updates = [m for m in monitor.replica if isinstance(m, ReplicaUpdate)]

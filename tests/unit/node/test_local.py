@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,11 +60,12 @@ def test_a_pid_that_is_none_harms_nobody(pid: int) -> None:
     async def test() -> None:
         with short_directory() as directory, open_sockets() as context:
             of = settings(directory)
-            async with started(context, of, 5):
+            async with started(context, of, 5) as node:
                 runner, asker = Runner(context, of, pid=pid), Asker(context, of)
                 await wait_until_async(lambda: runner.heard, SOON_S)  # ATTACHED
                 asker.ask(1, target=5, body=b"served")
                 assert (await asker.wait_for(Reply))[1] == b"served"
+                assert node._runners["echo"] == 1  # and its coming was followed to the end
 
     run(test())
 
@@ -139,6 +141,35 @@ def test_an_event_that_fails_takes_nothing_along(capsys: pytest.CaptureFixture[s
 
     run(test())
     assert "a callback failed" in capsys.readouterr().out
+
+
+def test_what_a_socket_does_not_take_is_told_to_the_dispatcher() -> None:
+    class Watched(Dispatcher):
+        refused: list[Any] = []  # noqa: RUF012  one instance
+
+        def unroutable(self, route: Any, now: float, header: Any = None, *, may_return: bool = False) -> None:
+            self.refused.append((route, type(header), may_return))
+            super().unroutable(route, now, header, may_return=may_return)
+
+    async def test() -> None:
+        with open_sockets() as context:
+            dispatcher = Watched("box", 5, DispatchLimits(), random.Random(1))
+            work = Work(dispatcher, asyncio.get_running_loop(), lambda _event: None)
+            routers = {
+                name: RouterSocket(context, name, FROM_GATEWAY, work.receive, work.unroutable)
+                for name in ("request", "gateway.ipc")
+            }
+            keep(work, *routers.values())
+            work.start(routers)
+            for router in routers.values():
+                router.close()
+                work.receive(Route(router.name, b"x"), Request((1, 1), 9, "echo", 100), b"")
+            assert dispatcher.refused == [
+                (Route("request", b"x"), NotStarted, True),
+                (Route("gateway.ipc", b"x"), NotStarted, False),
+            ]
+
+    run(test())
 
 
 def test_events_come_in_order_and_for_every_runner() -> None:

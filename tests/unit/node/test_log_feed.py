@@ -4,30 +4,15 @@ import asyncio
 import io
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-
-import pytest
-import structlog
+from collections.abc import Mapping
 
 from tests.polling import wait_until_async
 from tests.unit.node.nodes import SOON_S
 from zmesh.config.box import EventLimits
 from zmesh.node.log_feed import LogFeed
-from zmesh.telemetry.log import get_logger, set_up
+from zmesh.telemetry.log import get_logger
 
 Told = tuple[str, str, Mapping[str, str], int]
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before = root.level, root.handlers[:]
-    stream = io.StringIO()
-    set_up("test", node_id="box", log_format="json", stream=stream)
-    yield stream
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.level, root.handlers[:] = before
 
 
 def listen(loop: asyncio.AbstractEventLoop, told: list[Told], limits: EventLimits | None = None) -> LogFeed:
@@ -58,7 +43,7 @@ def test_warnings_and_above_with_their_values_as_text(stream: io.StringIO) -> No
         assert by_message["a library's line"] == ("warning", {"logger": "library"}, 0)
         assert "ValueError: boom" in by_message["it broke"][1]["exception"]
 
-    asyncio.run(test())
+    asyncio.run(test(), debug=True)  # where a call that is not for other threads raises in them
     assert stream.getvalue().count("\n") == 6
 
 

@@ -19,9 +19,11 @@ from zmesh.net.context import Context
 from zmesh.net.pubsub import XPubSocket
 from zmesh.node.peers import THAW_S, Peers
 from zmesh.wire.dialect import LOBBY_ANSWERS
-from zmesh.wire.membership import Hello, HelloAnswer, Ping, State
+from zmesh.wire.membership import Hello, HelloAnswer, Ping, State, Verdict
 
 RUBBISH = ["nonsense", "box-b:7400", "[fe80::1% x]:7400", "127.0.0.1:99999", "\0:1", "ipc:///etc/passwd", "é" * 255]
+
+PING = Ping("box", 1, 1, "other", 2)
 
 
 class Watched(Peer):
@@ -32,6 +34,7 @@ class Watched(Peer):
         self.timers: list[float] = []
         self.unreachables: list[str] = []
         self.extra: list[Outgoing] = []
+        self.dials_again = False
 
     def handle_timer(self, now: float) -> None:
         self.timers.append(now)
@@ -40,6 +43,8 @@ class Watched(Peer):
     def unreachable(self, address: str, now: float) -> None:
         self.unreachables.append(address)
         super().unreachable(address, now)
+        if self.dials_again and len(self.unreachables) < 50:
+            self.extra.append(Outgoing(Dial(address), PING))
 
     def messages_to_send(self) -> list[Outgoing]:
         extra, self.extra = self.extra, []
@@ -56,6 +61,7 @@ class Shell:
         self.gossip = XPubSocket(context, "gossip")
         self.links: list[tuple[str, str, str]] = []
         self.events: list[Event] = []
+        self.seeds: list[str] = []
         self.fails = False
         self.peers = Peers(
             self.peer,
@@ -65,7 +71,7 @@ class Shell:
             stall_s=stall_s,
             on_event=self._on_event,
             on_link=lambda *change: self.links.append(change),
-            on_seed=lambda _address: None,
+            on_seed=self.seeds.append,
         )
 
     def __enter__(self) -> Shell:
@@ -109,15 +115,41 @@ def test_an_address_that_refuses_is_told_once_a_turn_and_the_rest_is_sent() -> N
     async def test() -> None:
         with open_sockets() as context, Shell(context) as shell:
             shell.peers.start({})
-            ping = Ping("box", 1, 1, "other", 2)
-            shell.peer.extra = [Outgoing(Dial("nonsense"), ping)] * 3 + [
-                Outgoing(Dial(f"{unused_address()}:7400"), ping)
+            shell.peer.extra = [Outgoing(Dial("nonsense"), PING)] * 3 + [
+                Outgoing(Dial(f"{unused_address()}:7400"), PING)
             ]
             shell.peers.turn()
             assert shell.peer.unreachables == ["nonsense"]
             # the fourth waits for its connection, in vain
             await wait_until_async(lambda: [change for _, _, change in shell.links] == ["refused"], SOON_S)
             assert len(shell.peer.unreachables) == 2
+
+    run(test())
+
+
+def test_a_machine_that_dials_again_at_once_does_not_keep_the_loop() -> None:
+    async def test() -> None:
+        with open_sockets() as context, Shell(context) as shell:
+            shell.peers.start({})
+            shell.peer.dials_again = True
+            shell.peer.extra = [Outgoing(Dial("nonsense"), PING)]
+            shell.peers.turn()
+            assert shell.peer.unreachables == ["nonsense"]
+
+    run(test())
+
+
+def test_a_seed_is_contacted_by_its_first_answer_unless_it_is_this_node() -> None:
+    def answer(instance: int) -> HelloAnswer:
+        return HelloAnswer("seed", instance, 1, "127.0.0.1:7400", "127.0.0.1:7401", Verdict.WELCOME, 0, b"nonce")
+
+    async def test() -> None:
+        with open_sockets() as context, Shell(context) as shell:
+            shell.peers.start({})
+            for address, instance in (("own:7402", 1), ("seed:7402", 9), ("seed:7402", 9), ("other:7402", 8)):
+                shell.peers._receive_from_link("seed", address, answer(instance))
+            assert shell.seeds == ["seed:7402", "other:7402"]
+            assert shell.peers.seeds_contacted == 2
 
     run(test())
 
@@ -156,13 +188,13 @@ def test_after_close_nothing_is_said_whatever_comes() -> None:
     async def test() -> None:
         with open_sockets() as context, Shell(context) as shell:
             shell.peers.start({})
-            shell.peer.extra = [Outgoing(Dial(f"{unused_address()}:7400"), Ping("box", 1, 1, "other", 2))]
+            shell.peer.extra = [Outgoing(Dial(f"{unused_address()}:7400"), PING)]
             shell.peers.turn()
             shell.peers.close()  # the message that waited is refused, which must not wake the machine
-            timers = len(shell.peer.timers)
+            shell.peer.extra = [Outgoing(Dial(f"{unused_address()}:7400"), PING)]
             shell.peers.turn()
-            await wait_until_async(lambda: True, SOON_S)
-            assert len(shell.peer.timers) == timers
+            assert len(shell.peer.extra) == 1
+            assert shell.peer.unreachables == []
             assert shell.peers._alarm._timer is None
 
     run(test())
