@@ -243,7 +243,9 @@ class Node(Process):
         )
         if self._advertised != (offers, self.draining):
             self._advertised = offers, self.draining
-            self.peer.advertise(offers, Capabilities(cpus=8), self.draining, self.clock.now)
+            ready = {offer.name for offer in offers}
+            unready = tuple(name for name in timeouts if name not in ready)
+            self.peer.advertise(offers, Capabilities(cpus=8), self.draining, self.clock.now, unready)
             self._turn_peer()
 
     def _report_load(self) -> None:

@@ -40,6 +40,7 @@ class Author:
         self._services: tuple[ServiceOffer, ...] = ()
         self._capabilities = Capabilities()
         self._draining = False
+        self._unready: tuple[str, ...] = ()
         self._report: Report | None = None
         self._told: Report | None = None
         self._told_at = float("-inf")
@@ -47,13 +48,18 @@ class Author:
     # What it offers.
 
     def advertise(
-        self, services: tuple[ServiceOffer, ...], capabilities: Capabilities, draining: bool, now: float
+        self,
+        services: tuple[ServiceOffer, ...],
+        capabilities: Capabilities,
+        draining: bool,
+        now: float,
+        unready: tuple[str, ...] = (),
     ) -> bool:
         """A new advertisement if it differs from the last; whether it did."""
-        said = (self._services, self._capabilities, self._draining)
-        if said == (services, capabilities, draining):
+        said = (self._services, self._capabilities, self._draining, self._unready)
+        if said == (services, capabilities, draining, unready):
             return False
-        self._services, self._capabilities, self._draining = services, capabilities, draining
+        self._services, self._capabilities, self._draining, self._unready = services, capabilities, draining, unready
         self.reissue(now)
         return True
 
@@ -73,6 +79,7 @@ class Author:
                 draining=self._draining,
                 version=self._identity.version,
                 http_port=self._identity.http_port,
+                unready=self._unready,
             ),
             now,
         )

@@ -170,11 +170,16 @@ class Peer:
                 self._prober.hurry(member, now)
 
     def advertise(
-        self, services: tuple[ServiceOffer, ...], capabilities: Capabilities, draining: bool, now: float
+        self,
+        services: tuple[ServiceOffer, ...],
+        capabilities: Capabilities,
+        draining: bool,
+        now: float,
+        unready: tuple[str, ...] = (),
     ) -> None:
-        """What this node offers from now on; published when it differs from before."""
+        """What this node offers from now on, and what it would (``unready``); published when it differs from before."""
         self._now = now
-        if self._author.advertise(services, capabilities, draining, now):
+        if self._author.advertise(services, capabilities, draining, now, unready):
             self._tell_own(RecordKind.ADVERTISEMENT)
 
     def report_load(

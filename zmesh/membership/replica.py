@@ -49,6 +49,10 @@ class ReplicaMember(Struct, frozen=True):
         """New requests may go there: it is not known to be gone, and does not drain."""
         return self.state <= State.SUSPECT and self.advertisement is not None and not self.advertisement.draining
 
+    def has_ready(self, service: str) -> bool:
+        """It has a ready runner of ``service``, as it said last."""
+        return self.advertisement is not None and any(service == o.name for o in self.advertisement.services)
+
 
 class ReplicaChanged(Struct, frozen=True):
     """A member is new, or something of it that routing may depend on has changed."""
@@ -139,17 +143,17 @@ class Replica:
         """Members that new requests for ``service`` may go to, in the order in which they came to offer it."""
         owners = self._owners.get(service)
         if owners is None:
-            owners = tuple(member for member in self.offerers(service) if member.is_eligible)
+            owners = tuple(m for m in self.offerers(service) if m.is_eligible and m.has_ready(service))
             if service in self._offerers:  # names asked for but offered nowhere must not fill the cache
                 self._owners[service] = owners
         return owners
 
     def offerers(self, service: str) -> tuple[ReplicaMember, ...]:
-        """All members that offer ``service`` or did so when last heard, the dead and draining included."""
+        """All members that are set up for ``service``, or were when last heard: ready or not, alive or not."""
         return tuple(self._members[node_id] for node_id in self._offerers.get(service, ()))
 
     def known(self, service: str) -> bool:
-        """Whether any remembered member offers ``service``, dead and draining ones included."""
+        """Whether any remembered member is set up for ``service``, dead and draining ones included."""
         return service in self._offerers
 
     # The machine
@@ -329,10 +333,11 @@ class Replica:
 
 
 def _offered(member: ReplicaMember | None) -> dict[str, None]:
-    """Names of its services, each once, in its own order."""
+    """Names of its services, ready or not, each once, in its own order."""
     if member is None or member.advertisement is None:
         return {}
-    return {offer.name: None for offer in member.advertisement.services}
+    ready = (offer.name for offer in member.advertisement.services)
+    return dict.fromkeys((*ready, *member.advertisement.unready))
 
 
 def _decoded(view: MemberView, old: _Entry | None, now: float) -> ReplicaMember:

@@ -55,9 +55,11 @@ class Box:
             self._dispatcher.offer(service.name, service.queue_length_max)
 
     def advertise(self) -> None:
-        """Say what is offered now: services with a ready runner, and none that is kept from running."""
+        """Say what is offered now: services with a ready runner; and the names of those that have none."""
         offers = tuple(self._offer(*offer) for offer in self._dispatcher.offers())
-        self._peer.advertise(offers, self._capabilities(), self.draining, self._loop.time())
+        ready = {offer.name for offer in offers}
+        unready = tuple(name for name in self._services if name not in ready)
+        self._peer.advertise(offers, self._capabilities(), self.draining, self._loop.time(), unready)
         self._turn_peers()
 
     async def report_load(self) -> None:

@@ -6,7 +6,6 @@ service they name and whom they tried; what happens to those in the hands of an 
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from random import Random
 
 from zmesh.config.limits import RoutingLimits
@@ -36,10 +35,8 @@ class Directory:
         *,
         spill_over_queue: int,
         remote_enabled: bool,
-        configured: Collection[str] = (),
     ) -> None:
         self._home = home
-        self._configured = frozenset(configured)
         self._replica = replica
         self._limits = limits
         self._rng = rng
@@ -65,12 +62,12 @@ class Directory:
             elif local.waiting <= self._spill_over_queue and local.endpoint.suspect_until <= now:
                 return local
         if not self._remote_enabled or self._replica.home is None:
-            return local or self._own_without_runner(flight)
+            return local or self._without_runner(flight)
         finger = self.fingers.get(flight.service, now)
         if not flight.attempts:
             flight.lookup = _MISS if finger is None else _HIT
         candidates = self._look_up(flight.service, now) if finger is None else finger.candidates
-        return choose(candidates, flight.tried, now, self._rng) or self._own_without_runner(flight)
+        return choose(candidates, flight.tried, now, self._rng) or self._without_runner(flight)
 
     def why_nobody(self, flight: Flight) -> VerdictKind:
         """The best that can be said of a service that nobody can be asked for now."""
@@ -80,26 +77,26 @@ class Directory:
         if not self._remote_enabled:
             offerers = tuple(member for member in offerers if member.node_id == self._home)
         if not offerers:
-            if flight.service in self._configured and self._replica.home is not None:
-                return VerdictKind.BUSY
             initialised = self._remote_enabled and self._replica.synced
             return VerdictKind.NO_SUCH_SERVICE if initialised else VerdictKind.NOT_INITIALISED
+        if any(member.is_eligible and not member.has_ready(flight.service) for member in offerers):
+            return VerdictKind.BUSY
         if flight.draining or any(self._drains(member) for member in offerers):
             return VerdictKind.DRAINING
         return VerdictKind.DEAD
 
-    def _own_without_runner(self, flight: Flight) -> Candidate | None:
-        """The own node for a service it is configured to offer and advertises not, when nobody else can be asked.
+    def _without_runner(self, flight: Flight) -> Candidate | None:
+        """A node that is set up for the service and has no ready runner, this box's first, when nobody else is left.
 
         It lets the request wait for a runner that has just gone, or says BUSY: the service exists, and will be back.
         """
-        member = self._replica.members.get(self._home) if flight.service in self._configured else None
-        if member is None or not member.is_eligible:
-            return None
-        endpoint = self._endpoint(member)
-        if endpoint.going_away or endpoint in flight.tried:
-            return None
-        return endpoint.candidate(flight.service, member, self._limits)
+        for member in sorted(self._replica.offerers(flight.service), key=lambda member: member.node_id != self._home):
+            if not member.is_eligible or not (self._remote_enabled or member.node_id == self._home):
+                continue
+            endpoint = self._endpoint(member)
+            if not endpoint.going_away and endpoint not in flight.tried:
+                return endpoint.candidate(flight.service, member, self._limits)
+        return None
 
     def _look_up(self, service: str, now: float) -> tuple[Candidate, ...]:
         """Ask the table, and remember the answer."""

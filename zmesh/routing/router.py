@@ -9,7 +9,7 @@ What is retried and why: ARCHITECTURE, "Routing: what is retried and why".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -84,13 +84,11 @@ class Router:
         *,
         spill_over_queue: int,
         remote_enabled: bool = True,
-        configured: Collection[str] = (),
         timeout_default_s: float | None = None,
     ) -> None:
         """``asker`` names this gateway's instance, ``home`` this box's node.
 
         ``spill_over_queue``: requests waiting at the own node above which others are considered too.
-        ``configured``: services that this box is to offer, whether or not one has a runner now.
         ``timeout_default_s``: deadline where client and service name none; None: the limits' own.
         """
         self._asker = asker
@@ -109,7 +107,6 @@ class Router:
             rng,
             spill_over_queue=spill_over_queue,
             remote_enabled=remote_enabled,
-            configured=configured,
         )
         self._budget = RetryBudget(limits)
         self._deadlines = Deadlines()

@@ -90,6 +90,8 @@ class Advertisement(Struct, frozen=True, array_like=True, gc=False, tag=1):
     version: Short = ""
     http_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     """Port of its HTTP gateways, at the host of ``request_address``; 0: it has none."""
+    unready: Annotated[tuple[ServiceName, ...], Meta(max_length=1024)] = ()
+    """Services it is set up for and has no ready runner of: not to be chosen while another node offers them."""
 
 
 class Load(Struct, frozen=True, array_like=True, gc=False, tag=2):

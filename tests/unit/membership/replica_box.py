@@ -18,10 +18,14 @@ ASKER = 7
 LIMITS = MembershipLimits(delta_records_max=2)
 
 
-def advertisement(node_id: str, *services: str, instance: int = 1, draining: bool = False) -> bytes:
+def advertisement(
+    node_id: str, *services: str, instance: int = 1, draining: bool = False, unready: tuple[str, ...] = ()
+) -> bytes:
     offers = tuple(ServiceOffer(name, 1) for name in services)
     return encode_record(
-        Advertisement(node_id, instance, 1, 1, "10.0.0.1:7400", "10.0.0.1:7401", offers, draining=draining)
+        Advertisement(
+            node_id, instance, 1, 1, "10.0.0.1:7400", "10.0.0.1:7401", offers, draining=draining, unready=unready
+        )
     )
 
 

@@ -34,6 +34,11 @@ def test_an_advertisement_is_written_when_it_differs() -> None:
     assert isinstance(record.record, Advertisement)
     assert (record.record.services, record.record.draining) == (offers, True)
     assert record.record.sequence == 2
+    assert not own.advertise(offers, Capabilities(), True, 2.0, ())
+    assert own.advertise(offers, Capabilities(), True, 2.0, ("tts",))
+    (record,) = own.records()
+    assert isinstance(record.record, Advertisement)
+    assert record.record.unready == ("tts",)
     assert record.signature == b"signed:" + record.payload[:4]
     assert record.made_at == 2.0
 

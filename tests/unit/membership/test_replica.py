@@ -105,15 +105,18 @@ def test_owners_are_the_eligible_offerers_and_known_names_them_all() -> None:
         view("e", "s", draining=True),
         view("f", "t"),
         MemberView("g", 1, 1, State.ALIVE),
+        MemberView("h", 1, 1, State.ALIVE, advertisement("h", unready=("s", "u"))),
     ]
     for one in views:
         box.feed.member_changed(one, box.now)
         box.publish()
     assert [member.node_id for member in box.replica.owners("s")] == ["a", "b"]
     assert box.replica.owners("s") is box.replica.owners("s")  # cached until something of it changes
-    assert [member.node_id for member in box.replica.offerers("s")] == ["a", "b", "c", "d", "e"]
+    assert [member.node_id for member in box.replica.offerers("s")] == ["a", "b", "c", "d", "e", "h"]
     assert [member.node_id for member in box.replica.owners("t")] == ["a", "f"]
     assert box.replica.known("s")
+    assert box.replica.known("u")
+    assert box.replica.owners("u") == ()
     assert not box.replica.known("nowhere")
     assert box.replica.owners("nowhere") == box.replica.offerers("nowhere") == ()
 

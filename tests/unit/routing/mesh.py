@@ -29,10 +29,13 @@ def view(
     slots: int = 1,
     timeout_ms: int = 0,
     queued: int | None = None,
+    unready: tuple[str, ...] = (),
 ) -> MemberView:
     """A member as its box's node would tell of it."""
     offers = tuple(ServiceOffer(name, slots, timeout_ms) for name in services)
-    record = Advertisement(node_id, instance, 1, 1, f"{node_id}:7400", f"{node_id}:7401", offers, draining=draining)
+    record = Advertisement(
+        node_id, instance, 1, 1, f"{node_id}:7400", f"{node_id}:7401", offers, draining=draining, unready=unready
+    )
     load = b""
     if queued is not None:
         load = encode_record(Load(node_id, instance, 1, 1, tuple(ServiceLoad(name, queued) for name in services)))

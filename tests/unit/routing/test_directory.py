@@ -23,7 +23,6 @@ class Table:
         *members: MemberView,
         spill_over_queue: int = 1,
         remote_enabled: bool = True,
-        configured: tuple[str, ...] = (),
         **limits: float,
     ) -> None:
         self.now = 100.0
@@ -38,7 +37,6 @@ class Table:
             random.Random(1),
             spill_over_queue=spill_over_queue,
             remote_enabled=remote_enabled,
-            configured=configured,
         )
 
     def drain_events(self) -> list[ReplicaChanged | ReplicaRemoved]:
@@ -151,49 +149,60 @@ def test_without_a_home_nobody_is_asked() -> None:
     assert directory.why_nobody(flight) is VerdictKind.NOT_INITIALISED
 
 
-# A service of this box that has no runner now
+# A service that has no ready runner now
 
 
 @pytest.mark.parametrize("remote_enabled", [True, False])
-def test_the_own_node_is_asked_for_a_configured_service_when_nobody_offers_it(remote_enabled: bool) -> None:
-    table = Table(view(HOME), view("a"), configured=("s",), remote_enabled=remote_enabled)
+def test_a_node_without_a_runner_is_asked_when_nobody_has_one(remote_enabled: bool) -> None:
+    table = Table(view("a", unready=("s",)), view(HOME, unready=("s",)), remote_enabled=remote_enabled)
     assert table.route("s")[0] == HOME
     assert table.route("t")[0] is None
     assert table.why("s") is VerdictKind.BUSY
 
 
-def test_another_box_that_offers_a_configured_service_comes_first() -> None:
-    table = Table(view(HOME), view("a", "s"), configured=("s",))
+def test_another_box_without_a_runner_is_asked_only_where_others_may_be() -> None:
+    assert Table(view(HOME), view("a", unready=("s",))).route("s")[0] == "a"
+    assert Table(view(HOME), view("a", unready=("s",)), remote_enabled=False).route("s")[0] is None
+
+
+def test_whoever_has_a_runner_comes_before_who_has_none() -> None:
+    table = Table(view(HOME, unready=("s",)), view("a", "s"))
     assert table.route() == ("a", Lookup.MISS)
     table.put(removed=("a",))
     assert table.route() == (HOME, Lookup.MISS)
     table.put(view(HOME, "s"))
     assert table.route() == (HOME, Lookup.NONE)
+    table.put(view(HOME, unready=("s",)))
+    assert table.route() == (HOME, Lookup.MISS)
 
 
-def test_the_own_node_is_asked_once_for_what_it_does_not_offer() -> None:
-    table = Table(view(HOME), configured=("s",))
+def test_a_node_without_a_runner_is_asked_once() -> None:
+    table = Table(view(HOME), view("a", unready=("s",)))
     flight = table.flight()
     candidate = table.directory.route(flight, table.now)
     assert candidate is not None
     flight.tried = {candidate.endpoint}
     assert table.directory.route(flight, table.now) is None
+    assert table.directory.why_nobody(flight) is VerdictKind.BUSY
 
 
 @pytest.mark.parametrize(
-    "home",
-    [view(HOME, draining=True), view(HOME, state=State.LEFT), MemberView(HOME, 2, 2, State.ALIVE)],
-    ids=["draining", "left", "just started"],
+    ("a", "why"),
+    [
+        (view("a", unready=("s",), draining=True), VerdictKind.DRAINING),
+        (view("a", unready=("s",), state=State.LEFT), VerdictKind.DEAD),
+    ],
+    ids=["draining", "left"],
 )
-def test_an_own_node_that_takes_nothing_is_not_asked(home: MemberView) -> None:
-    table = Table(home, configured=("s",))
+def test_a_node_that_takes_nothing_is_not_asked(a: MemberView, why: VerdictKind) -> None:
+    table = Table(view(HOME), a)
     assert table.route("s")[0] is None
-    assert table.why("s") is VerdictKind.BUSY
+    assert table.why("s") is why
 
 
-def test_an_own_node_that_said_goodbye_is_not_asked() -> None:
-    table = Table(view(HOME), configured=("s",))
-    table.directory.say_goodbye(HOME, 1)
+def test_a_node_that_said_goodbye_is_not_asked() -> None:
+    table = Table(view(HOME), view("a", unready=("s",)))
+    table.directory.say_goodbye("a", 1)
     assert table.route("s")[0] is None
 
 

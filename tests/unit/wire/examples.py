@@ -104,6 +104,7 @@ RECORDS: dict[str, Record] = {
         draining=True,
         version="0.1.0",
         http_port=8000,
+        unready=("tts",),
     ),
     "advertisement-least": Advertisement("gpu-2", OTHER, 1, 1, "10.42.0.2:7400", "10.42.0.2:7401"),
     "load": Load(
