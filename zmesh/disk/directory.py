@@ -35,8 +35,12 @@ class DirectoryLock:
     """The right to work in a directory, until ``release`` or the end of the process, however that comes."""
 
     def __init__(self, path: str | Path) -> None:
-        """Take it; raises ConfigurationError, naming the process, when another one has it."""
-        self._file = open(Path(path) / "lock", "a+", encoding="ascii")  # noqa: SIM115  held until released
+        """Take it; raises ConfigurationError when another process, which is named, has it, or there can be none."""
+        file = Path(path) / "lock"
+        try:
+            self._file = open(file, "a+", encoding="ascii")  # noqa: SIM115  held until released
+        except OSError as error:
+            raise ConfigurationError(f"{file}: {error.strerror}: it must be a file of this user's") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

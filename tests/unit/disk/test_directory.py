@@ -43,3 +43,9 @@ def test_the_end_of_a_process_gives_it_back(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=root, timeout=20)
     DirectoryLock(tmp_path).release()
+
+
+def test_a_lock_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(ConfigurationError, match=r"/lock: Is a directory: it must be a file of this user's"):
+        DirectoryLock(tmp_path)
