@@ -258,7 +258,9 @@ ELSEWHERE = "10.42.0.9:7400"
 
 def test_at_the_same_address_the_earlier_instance_must_be_gone() -> None:
     desk = Desk(found=members("b"))
-    (answer,) = desk.ask(hello_of("b", instance=0x99))
+    desk.admission.receive_hello(hello_of("b", instance=0x99), "route", 0.0)
+    assert [message.to for message in desk.outbox] == [Answer("route")]
+    (answer,) = desk.sent()
     assert answer.known_incarnation == 1
     assert desk.state("b") is State.DEAD
     assert desk.ask(hello_of("b", instance=0x99, incarnation=2))[0].known_incarnation == 0
@@ -283,9 +285,10 @@ def test_if_it_answers_the_newcomer_is_refused_and_the_conflict_reported() -> No
     desk, ping = contested()
     desk.admission.receive_ack(Ack("b", INSTANCE["b"], 1, ping.sequence), 0.1)
     (answer,) = desk.sent()
-    assert answer.verdict is Verdict.TAKEN
+    assert (answer.verdict, answer.detail) == (Verdict.TAKEN, "another living instance is called b")
     (conflict,) = desk.events
     assert isinstance(conflict, Conflict)
+    assert conflict.node_id == "b"
     assert ELSEWHERE in conflict.detail
     member = desk.members.get("b")
     assert member is not None
@@ -299,6 +302,7 @@ def test_if_it_is_silent_twice_the_newcomer_is_let_in() -> None:
     assert isinstance(second, Ping)
     assert second.sequence != first.sequence
     desk.admission.handle_timer(2 * LIMITS.probe_timeout_s)
+    assert [message.to for message in desk.outbox] == [Answer("route")]
     (answer,) = desk.sent()
     assert (answer.verdict, answer.known_incarnation) == (Verdict.WELCOME, 0)
     member = desk.members.get("b")
@@ -316,8 +320,11 @@ def test_contests_are_bounded() -> None:
     limits = msgspec.structs.replace(LIMITS, contests_max=1)
     desk = Desk(found=members("b", "c"), limits=limits)
     desk.ask(hello_of("b", instance=0x99, address=ELSEWHERE))
-    (answer,) = desk.ask(hello_of("c", instance=0x99, address=ELSEWHERE))
-    assert answer.verdict is Verdict.FULL
+    desk.sent()
+    desk.admission.receive_hello(hello_of("c", instance=0x99, address=ELSEWHERE), "route", 0.0)
+    assert [message.to for message in desk.outbox] == [Answer("route")]
+    (answer,) = desk.sent()
+    assert (answer.verdict, answer.detail) == (Verdict.FULL, "too many contested ids at once")
     desk.admission.stop()
     assert desk.admission.next_timer() == float("inf")
 
@@ -333,6 +340,8 @@ def test_a_record_of_an_earlier_start_at_the_own_address_is_gone_above_at_once()
     assert desk.outbox == []
     desk.admission.challenge(pretender(), 0.0)
     assert desk.outbox == []
+    desk.admission.challenge(pretender(incarnation=6, address=request_address("a")), 0.0)
+    assert desk.members.own.incarnation == 7
 
 
 def test_one_elsewhere_is_asked_first() -> None:

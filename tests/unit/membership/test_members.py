@@ -62,6 +62,8 @@ def test_an_incarnation_beyond_all_bounds_is_not_believed() -> None:
     found.apply(claim("b", State.SUSPECT, incarnation=INCARNATION_MAX + 1), 0.0)
     found.apply(claim("a", State.DEAD, incarnation=INCARNATION_MAX), 0.0)
     assert found.take_changes() == []
+    found.apply(claim("b", State.ALIVE, incarnation=INCARNATION_MAX), 0.0)
+    assert of(found, "b").incarnation == INCARNATION_MAX
 
 
 def test_the_same_statement_again_is_no_change_but_an_old_one_is_stale() -> None:
@@ -78,7 +80,7 @@ def test_a_new_instance_at_a_higher_incarnation_arrives() -> None:
     found = members("b")
     assert meet(found, "b", instance=0x99, incarnation=2)
     (change,) = found.take_changes()
-    assert change.arrived
+    assert (change.arrived, change.first_hand) == (True, False)
     assert (change.member.instance, change.member.incarnation) == (0x99, 2)
     assert change.claim is not None
     assert change.claim.state is State.ALIVE
@@ -108,6 +110,12 @@ def test_an_accusation_of_this_node_is_published_with_its_name() -> None:
     assert found.accused_by_own() == [of(found, "b")]
     found.accuse(of(found, "b"), 6.0)
     assert found.take_changes() == []
+
+
+def test_an_accusation_of_this_node_leaves_the_longest_time_until_others_confirm_it() -> None:
+    found = members("b", "c", "d", "e")
+    found.accuse(of(found, "b"), 5.0)
+    assert found.next_expiry() == pytest.approx(5.0 + SHORTEST_S * LIMITS.suspicion_max_mult)
 
 
 def test_an_accusation_by_hearsay_is_passed_on_as_it_came() -> None:
@@ -216,9 +224,20 @@ def test_the_dead_come_back_by_raising_their_incarnation() -> None:
     assert found.gone() == []
 
 
+def test_who_comes_back_is_probed_in_this_very_turn() -> None:
+    found = dead()
+    while found._probe_order:
+        found.next_target()
+    meet(found, "b", incarnation=2)
+    assert found._probe_order == ["b"]
+
+
 def test_a_death_at_a_higher_incarnation_is_taken_over_with_its_age() -> None:
     found = dead()
-    found.apply(claim("b", State.DEAD, incarnation=4, age_ms=30_000), 100.0)
+    later = claim("b", State.DEAD, incarnation=4, age_ms=30_000)
+    found.apply(later, 100.0)
+    (change,) = found.take_changes()
+    assert (change.claim, change.first_hand) == (later, False)
     member = of(found, "b")
     assert (member.state, member.incarnation, member.changed_at) == (State.DEAD, 4, 70.0)
 
@@ -229,6 +248,7 @@ def test_an_unheard_of_death_is_remembered_unless_it_is_long_past() -> None:
     assert found.get("b") is None
     found.apply(claim("b", State.DEAD, age_ms=1000), 5.0)
     assert of(found, "b").state is State.DEAD
+    assert [(change.claim, change.first_hand) for change in found.take_changes()] == [(None, False)]
     assert not meet(found, "b")
     found.expire(4.0 + LIMITS.memory_of_dead_s - 0.1)
     assert found.get("b") is not None
@@ -266,6 +286,7 @@ def test_a_departure_is_final_at_its_incarnation() -> None:
 def test_a_departure_of_somebody_unknown_is_remembered() -> None:
     found = members()
     found.depart("b", 0xB, 1, 2.0)
+    assert [(change.claim, change.first_hand) for change in found.take_changes()] == [(None, False)]
     assert not meet(found, "b")
     assert of(found, "b").state is State.LEFT
 

@@ -27,7 +27,16 @@ from zmesh.membership.identity import UNSIGNED
 from zmesh.membership.outgoing import Dial, Publish
 from zmesh.membership.peer import Peer
 from zmesh.wire.membership import Claims, Delta, Digest, Nack, Ping, RecordKind, Records, State, Versions
-from zmesh.wire.record import Advertisement, Capabilities, ServiceLoad, ServiceOffer, SignedRecord, decode_record
+from zmesh.wire.record import (
+    Advertisement,
+    Capabilities,
+    Gpu,
+    Load,
+    ServiceLoad,
+    ServiceOffer,
+    SignedRecord,
+    decode_record,
+)
 
 IPS = {"a": "10.42.0.1", "b": "10.42.0.2", "c": "10.42.0.3"}
 OCR = (ServiceOffer("vision-ocr", 1),)
@@ -244,10 +253,15 @@ def test_what_gossip_loses_sync_repairs() -> None:
 def test_load_goes_round_and_is_dropped_when_it_is_old() -> None:
     limits = MembershipLimits(load_age_max_s=10.0)
     cluster = mesh(limits=limits)
-    cluster.boxes["b"].peer.report_load((ServiceLoad("vision-ocr", 3),), 50, 10, (), cluster.now)
+    gpus = (Gpu(0, "A100", 80_000, 1_000, 50),)
+    cluster.boxes["b"].peer.report_load((ServiceLoad("vision-ocr", 3),), 50, 10, gpus, cluster.now)
     cluster._pump("b")
     cluster.run(0.5)
-    assert all(view.load for view in cluster.boxes["a"].peer.views(cluster.now) if view.node_id == "b")
+    (view,) = (view for view in cluster.boxes["a"].peer.views(cluster.now) if view.node_id == "b")
+    load = decode_record(view.load)
+    assert isinstance(load, Load)
+    assert (load.services, load.cpu_percent, load.memory_percent) == ((ServiceLoad("vision-ocr", 3),), 50, 10)
+    assert load.gpus == gpus
     cluster.boxes["b"].is_up = False
     cluster.run(15.0)
     assert all(not view.load for view in cluster.boxes["a"].peer.views(cluster.now))

@@ -218,6 +218,9 @@ def test_after_a_stall_nobody_is_accused() -> None:
     assert bench.prober.next_timer() == LIMITS.knock_interval_s
     bench.prober.handle_timer(60.0)
     assert bench.members.accused_by_own() == []
+    assert bench.sent() == []
+    bench.prober.handle_timer(60.0 + LIMITS.probe_timeout_s)
+    assert Ping in [type(header) for header in bench.sent()]
 
 
 # Restarts, the suspect, the dead.
