@@ -108,6 +108,23 @@ def test_one_that_ends_before_the_other_is_there_leaves_nothing_behind(tmp_path:
     assert gateway._process is None or gateway._process.returncode is not None
 
 
+def test_one_that_is_just_being_started_is_stopped_too(tmp_path: Path) -> None:
+    async def test() -> int:
+        stopping = asyncio.Event()
+        child = daemon("node", "heeds", tmp_path / "log")
+        run = asyncio.create_task(child.keep_running(stopping))
+        await asyncio.wait([run], timeout=0)  # it begins
+        assert child._process is None
+        child.send(signal.SIGTERM)  # reaches nobody
+        stopping.set()
+        try:
+            return await asyncio.wait_for(run, SOON_S)
+        finally:
+            child.send(signal.SIGKILL)
+
+    assert asyncio.run(test()) == ExitStatus.OK
+
+
 def test_status_0_ends_the_box_in_peace(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert run([daemon("gateway", "heeds", log), ends("node", 0, log)], nothing) == ExitStatus.OK
