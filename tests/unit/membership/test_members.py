@@ -151,7 +151,7 @@ def test_refutation_ends_a_suspicion() -> None:
     found = members("b", "c")
     found.accuse(of(found, "b"), 0.0)
     found.apply(claim("b", State.ALIVE, incarnation=2, accuser=""), 0.1)
-    assert of(found, "b").state is State.ALIVE
+    assert (of(found, "b").state, of(found, "b").changed_at) == (State.ALIVE, 0.1)
     assert found.next_expiry() is None
     found.expire(1000.0)
     assert of(found, "b").state is State.ALIVE
