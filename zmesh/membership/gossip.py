@@ -13,7 +13,7 @@ from zmesh.membership.members import Members
 from zmesh.membership.outgoing import Outgoing, Publish
 from zmesh.membership.table import Stored, Table
 from zmesh.wire import Topic
-from zmesh.wire.membership import Claims, RecordKind, Records
+from zmesh.wire.membership import Claims, RecordKind, Records, State
 
 __all__ = ["Gossip"]
 
@@ -73,11 +73,16 @@ class Gossip:
         parcel = Parcel(self._members, self._table, self._limits, now)
         for key in list(self._pending):
             stored = self._table.get(*key)
-            if stored is not None and not parcel.add(stored):
+            if stored is not None and self._may_be_told(stored) and not parcel.add(stored):
                 break
             del self._pending[key]
         if parcel.records:
             self._send(Records(self._own.node_id, self._own.instance, parcel.records))
+
+    def _may_be_told(self, stored: Stored) -> bool:
+        """A record of a dead member would bring it to life where it is not known: no claim can go with it here."""
+        member = self._members.get(stored.record.node_id)
+        return member is None or member.state is not State.DEAD
 
     def _send(self, header: Claims | Records) -> None:
         self._outbox.append(Outgoing(Publish(Topic.GOSSIP), header))

@@ -63,7 +63,7 @@ class Intake:
         if not self._table.is_news(record) or record.incarnation > INCARNATION_MAX:
             return False
         member = self._members.get(record.node_id)
-        if member is not None and record.instance != member.instance and record.incarnation <= member.incarnation:
+        if member is not None and not member.may_speak(record.instance, record.incarnation, stored.kind):
             return False
         match stored.kind:
             case RecordKind.ADVERTISEMENT:

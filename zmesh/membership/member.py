@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from zmesh.membership.paths import Path, Paths
 from zmesh.membership.suspicion import Suspicion
-from zmesh.wire.membership import Claim, State
+from zmesh.wire.membership import Claim, RecordKind, State
 
 __all__ = ["AT_A_HIGHER_INCARNATION", "AT_ONE_INCARNATION", "GONE", "HERE", "Effect", "Member"]
 
@@ -91,6 +91,17 @@ class Member:
     def is_here(self) -> bool:
         """Alive, or suspected but not condemned."""
         return self.state in HERE
+
+    def may_speak(self, instance: int, incarnation: int, kind: RecordKind) -> bool:
+        """Whether a record made by that start of the member can still be news.
+
+        Two starts can have had one incarnation, when a disk was lost. Then the one met first is kept while it may
+        answer for itself; once it is dead the departure of the other prevails, so that all who met either tell the
+        same.
+        """
+        if instance == self.instance or incarnation > self.incarnation:
+            return True
+        return kind is RecordKind.DEPARTURE and self.state is State.DEAD and incarnation == self.incarnation
 
     def reach(self, request_address: str, gossip_address: str) -> None:
         """The member said where it is; empty addresses are no statement."""

@@ -154,15 +154,25 @@ class Members:
             return
         if claim.incarnation > member.incarnation:
             if AT_A_HIGHER_INCARNATION[member.state, claim.state] is Effect.BURY:
-                member.instance, member.incarnation = claim.instance, claim.incarnation
-                self._bury(member, now - claim.age_ms / 1000.0, claim, first_hand=False)
+                self._take_over(member, claim, now)
                 return
             self._renew(member, claim.instance, claim.incarnation, now)
-        if claim.incarnation < member.incarnation or claim.instance != member.instance:
+        if claim.incarnation < member.incarnation:
+            return
+        if claim.instance != member.instance:
+            # Two starts died at one incarnation, for a disk was lost. Which of them is told does not matter, but that
+            # all tell the same one: the higher.
+            if claim.state is member.state is State.DEAD and claim.instance > member.instance:
+                self._take_over(member, claim, now)
             return
         effect = AT_ONE_INCARNATION[member.state, claim.state]
         if effect is not Effect.NOTHING:
             self._accuse(member, now, claim, condemned=effect is Effect.CONDEMN, first_hand=False)
+
+    def _take_over(self, member: Member, claim: Claim, now: float) -> None:
+        """The member is gone at another start than the one that was known to be gone."""
+        member.instance, member.incarnation = claim.instance, claim.incarnation
+        self._bury(member, now - claim.age_ms / 1000.0, claim, first_hand=False)
 
     def _remember_death(self, claim: Claim, now: float) -> None:
         """A death of a member never met is kept, lest its late records bring it to life here."""

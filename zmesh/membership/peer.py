@@ -367,6 +367,8 @@ class Peer:
             self._gossip.publish(member.node_id, RecordKind.ADVERTISEMENT)
         dead = (member.instance, member.incarnation) if member.state is State.DEAD else None
         self._table.mark_dead(member.node_id, dead)
+        if dead is not None:
+            self._table.drop_others(member.node_id, member.instance)
         if change.claim is not None:
             self._claims.push(change.claim, now, publish=is_own or change.first_hand or self._overlay.relaying)
         self._changed[member.node_id] = None

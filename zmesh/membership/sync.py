@@ -144,11 +144,11 @@ class Sync:
     def _pack_what_they_lack(
         self, versions: Versions, theirs: dict[tuple[str, RecordKind], Version], parcel: Parcel
     ) -> None:
-        known_dead = {claim.node_id: claim.incarnation for claim in versions.claims}
+        known_dead = {claim.node_id: (claim.incarnation, claim.instance) for claim in versions.claims}
         for node_ids in self._table.in_buckets(versions.buckets, self._limits.sync_buckets).values():
             for node_id in node_ids:
                 member = self._members.get(node_id)
-                if member is not None and known_dead.get(node_id, -1) < member.incarnation:
+                if member is not None and known_dead.get(node_id, (-1, 0)) < (member.incarnation, member.instance):
                     parcel.add_death(node_id)
                 parcel.add_all(
                     stored
@@ -163,7 +163,7 @@ class Sync:
         if departure is not None and departure.record.incarnation >= version.incarnation:
             return False
         member = self._members.get(version.node_id)
-        if member is not None and member.instance != version.instance and version.incarnation <= member.incarnation:
+        if member is not None and not member.may_speak(version.instance, version.incarnation, version.kind):
             return False
         return held is None or (held.record.incarnation, held.record.sequence) < (
             version.incarnation,

@@ -122,6 +122,12 @@ class Table:
         else:
             self._leave(node_id)
 
+    def drop_others(self, node_id: str, instance: int) -> None:
+        """The node is gone as ``instance``: what it said as another one is of no use, and not everybody has it."""
+        for held in self.of(node_id):
+            if held.record.instance != instance:
+                self._drop(held)
+
     def forget(self, node_id: str) -> None:
         """Drop all of one node."""
         for held in self.of(node_id):

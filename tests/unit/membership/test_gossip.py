@@ -12,6 +12,7 @@ from zmesh.membership.outgoing import Outgoing, Publish
 from zmesh.membership.table import Table
 from zmesh.wire import Topic
 from zmesh.wire.membership import Claims, RecordKind, Records, State
+from zmesh.wire.record import decode_record
 
 ADVERTISEMENT = RecordKind.ADVERTISEMENT
 
@@ -93,3 +94,17 @@ def test_a_farewell_is_repeated_and_then_all_is_said() -> None:
     assert len(outbox) == LIMITS.departure_repeats
     payload = held.of("a")[0].payload
     assert all(sent.header.records[0].payload == payload for sent in outbox)  # type: ignore[attr-defined]
+
+
+def test_records_of_the_dead_are_not_relayed_for_they_would_bring_them_to_life_where_they_are_unknown() -> None:
+    known, held = members("b", "c"), table(advertisement("b"), advertisement("c"))
+    outbox: list[Outgoing] = []
+    machine = Gossip(known, held, ClaimQueue(LIMITS), LIMITS, outbox)
+    machine.publish_all(held.of("b") + held.of("c"))
+    member = known.get("b")
+    assert member is not None
+    known.replaced(member, 0.0)
+    machine.handle_timer(0.0)
+    (sent,) = outbox
+    assert [decode_record(record.payload).node_id for record in sent.header.records] == ["c"]  # type: ignore[attr-defined]
+    assert machine.is_silent

@@ -110,6 +110,19 @@ def test_records_of_another_instance_count_only_above_what_is_known() -> None:
     assert member.instance == 0x99
 
 
+def test_of_two_starts_at_one_incarnation_the_departed_one_outlives_the_dead_one() -> None:
+    found = members("b")
+    found.apply(claim("b", State.DEAD, incarnation=2), 0.0)
+    found.expire(100.0)
+    machine = intake(found)
+    assert take(machine, departure("b", instance=0x99, incarnation=1)) == []
+    assert take(machine, advertisement("b", instance=0x99, incarnation=2)) == []
+    assert take(machine, departure("b", instance=0x99, incarnation=2)) != []
+    member = found.get("b")
+    assert member is not None
+    assert (member.state, member.instance) == (State.LEFT, 0x99)
+
+
 def test_a_departure_is_final() -> None:
     found, held = members("b"), table(advertisement("b"))
     machine = intake(found, held)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.unit.membership.cluster import Box, Cluster, mesh
-from tests.unit.membership.parts import LIMITS, identity
+from tests.unit.membership.parts import LIMITS, advertisement, claim, identity
 from zmesh.config.limits import MembershipLimits
 from zmesh.membership.event import (
     Conflict,
@@ -407,6 +407,21 @@ def test_an_earlier_start_of_its_own_is_outranked() -> None:
     published = [message.header for message in peer.messages_to_send() if isinstance(message.to, Publish)]
     assert [type(header) for header in published] == [Claims, Records]
     assert peer.health == 0
+
+
+def test_with_a_death_at_another_start_goes_what_the_start_before_said() -> None:
+    peer = lonely()
+    peer.start(0.0)
+    earlier = msgspec.msgpack.encode(advertisement("b", instance=0x98))
+    peer.receive(Records("b", 0x98, (SignedRecord(earlier),)), "gossip", 0.0)
+    (row,) = [row for row in peer.comparable() if row[0] == "b"]
+    assert len(row[4]) == 1
+    peer.receive(Claims("c", 1, (claim("b", State.DEAD, instance=0x99, incarnation=2),)), "gossip", 0.0)
+    while (due := peer.next_timer()) is not None and due < 10.0:
+        peer.handle_timer(due)
+    (row,) = [row for row in peer.comparable() if row[0] == "b"]
+    assert row[1:3] == (State.DEAD, 0x99)
+    assert row[4] == ()
 
 
 def test_a_lost_connection_hurries_a_probe_of_who_was_there() -> None:

@@ -60,6 +60,8 @@ class Node:
             member = change.member
             dead = (member.instance, member.incarnation) if member.state is State.DEAD else None
             self.table.mark_dead(member.node_id, dead)
+            if dead is not None:
+                self.table.drop_others(member.node_id, member.instance)
 
     def digest(self) -> tuple[int, ...]:
         return self.table.digest(LIMITS.sync_buckets)
@@ -144,6 +146,22 @@ def test_a_death_goes_with_its_record_and_alone(swapped: bool) -> None:
     exchange(first, second)
     assert others(first) == others(second)
     assert others(first)[0][1] is State.DEAD
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("ends", [(State.DEAD, State.DEAD), (State.DEAD, State.LEFT)])
+def test_two_starts_that_ended_at_one_incarnation_are_told_as_one(ends: tuple[State, State], swapped: bool) -> None:
+    first, second = pair()
+    for node, instance, end in zip((second, first) if swapped else (first, second), (0x98, 0x99), ends, strict=True):
+        node.take(advertisement("c", instance=instance))
+        if end is State.DEAD:
+            node.bury("c")
+        else:
+            node.take(departure("c", instance=instance))
+    for now in (0.0, 10.0):  # the death is told first, its record fits only then
+        exchange(first, second, now)
+    assert others(first) == others(second)
+    assert others(first)[0][1:3] == (ends[1], 0x99)
 
 
 @pytest.mark.parametrize("swapped", [False, True])

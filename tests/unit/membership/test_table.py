@@ -161,3 +161,16 @@ def test_digests_are_equal_exactly_when_what_is_held_is(records: list[Record], r
     for node_id in "bcd":
         held.forget(node_id)
     assert held.digest(64) == EMPTY
+
+
+def test_of_who_is_gone_only_what_that_start_said_is_kept() -> None:
+    held = table(advertisement("b", instance=0x98))
+    held.store(stored(load("b", instance=0x98)))
+    held.drop_others("b", 0x98)
+    assert len(held.of("b")) == 2
+    held.mark_dead("b", (0x99, 2))
+    held.drop_others("b", 0x99)
+    assert held.of("b") == []
+    other = table()
+    other.mark_dead("b", (0x99, 2))
+    assert held.digest(LIMITS.sync_buckets) == other.digest(LIMITS.sync_buckets)
