@@ -164,6 +164,7 @@ def _command(node_id: str, address: str, directory: Path, options: argparse.Name
         "mesh.seeds": "" if node_id == "box-a" else f"{ADDRESSES['box-a']}:{lobby_port}",
         "gateway.bind": f"{address}:{options.port}",
         "gateway.workers": str(options.workers),
+        "gateway.graceful_timeout_s": "1",
     }
     flags = [f"--set={key}={value}" for key, value in overrides.items()] + [f"--set={item}" for item in options.set]
     return [sys.executable, "-m", "zmesh", "up", "--config", str(_services_file(options, node_id)), *flags]

@@ -178,6 +178,9 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
     quit_grace_s: float = 1.0
     """After Ctrl-C, requests under way may take so long."""
 
+    last_answer_s: float = 0.25
+    """A stopped worker so gives those still waiting the time to hear that the outcome is unknown."""
+
     connections_max: int = 4_096
     """Connections of one worker; above it new ones are closed at once. An idle one costs about 10 KiB."""
 

@@ -17,12 +17,12 @@ from zmesh.membership.replica import Replica
 from zmesh.net.alarm import Alarm
 from zmesh.routing.router import Router
 from zmesh.routing.target import LOCAL, Target
-from zmesh.routing.verdict import FingerChanged, Lookup, RouterEvent, Verdict
+from zmesh.routing.verdict import FingerChanged, Lookup, RouterEvent, Verdict, VerdictKind
 from zmesh.telemetry.metrics import Figures, Metrics
 from zmesh.wire import Body, Header
 from zmesh.wire.control import ControlReply, ControlRequest
 from zmesh.wire.event import ReplicaMark, ReplicaSnapshot, ReplicaUpdate
-from zmesh.wire.request import Request, RequestId
+from zmesh.wire.request import Executed, Request, RequestId
 
 __all__ = ["Carrier", "Forwarder"]
 
@@ -75,8 +75,11 @@ class Forwarder:
         if self._alarm is not None:
             self._alarm.close()
         self._carrier = None
+        unknown = Verdict(VerdictKind.LOST, Executed.UNKNOWN, detail="this gateway was stopped before the answer came")
         for outcome in self._outcomes.values():
-            outcome.cancel()
+            if not outcome.done():
+                outcome.set_result(unknown)
+        self._outcomes.clear()
 
     # For HTTP
 

@@ -23,7 +23,6 @@ _READS = {
 _REQUEST_HEADERS = (
     ("X-Request-Timeout", "Seconds until the client gives up", {"type": "number", "exclusiveMinimum": 0}),
     ("traceparent", "W3C trace context, passed on to the service", {"type": "string"}),
-    ("Idempotency-Key", "Names the request for a safe retry", {"type": "string", "maxLength": 255}),
 )
 _ANSWER_HEADERS = {
     "X-Request-ID": "Names the request in every log of the mesh",

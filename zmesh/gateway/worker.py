@@ -70,9 +70,12 @@ class GatewayServer(Server):
                 give_up_at = min(give_up_at, clock() + self._limits.quit_grace_s)
                 self.force_exit = False
             await asyncio.sleep(_POLL_S)
+        await self.lifespan.shutdown()  # whoever still waits for a service is told that nobody knows
+        give_up_at = clock() + self._limits.last_answer_s
+        while tasks and clock() < give_up_at:
+            await asyncio.sleep(_POLL_S)
         for task in tuple(tasks):
             task.cancel()
-        await self.lifespan.shutdown()
 
     def quit(self) -> None:
         """End soon: requests under way get a second, not the graceful time."""

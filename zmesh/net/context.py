@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TypeAlias
 
 import zmq
@@ -16,8 +17,11 @@ Context: TypeAlias = zmq.Context[zmq.Socket[bytes]]
 def open_context(limits: NetLimits | None = None) -> Context:
     """A new context with one I/O thread; a process that forks (gunicorn) calls this in the child.
 
-    One I/O thread moves about a gigabyte a second, more than one Python process can use.
+    One I/O thread moves about a gigabyte a second, more than one Python process can use. The process's soft limit on
+    descriptors is raised to its hard one: every peer takes one, and libzmq aborts where it can accept none.
     """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     context: Context = zmq.Context(io_threads=1)
     context.set(zmq.MAX_SOCKETS, (limits or NetLimits()).sockets_max)
     return context

@@ -35,7 +35,8 @@ from zmesh.node.sockets import Sockets
 from zmesh.telemetry.log import get_logger
 from zmesh.wire import Body
 from zmesh.wire.control import ControlRequest
-from zmesh.wire.event import ReplicaRequest
+from zmesh.wire.event import MemberView, ReplicaRequest
+from zmesh.wire.membership import State as MemberState
 
 __all__ = ["Node"]
 
@@ -52,6 +53,8 @@ class Node:
         """The table is whole, or this node is alone."""
         self._loop = asyncio.get_running_loop()
         self._runners: Counter[str] = Counter()
+        self._states: dict[str, MemberState] = {}
+        """Of the other boxes, as last logged."""
         self._up: set[str] = set()
         node_id, mesh = settings.node.id, settings.mesh
         self._incarnations = IncarnationStore(settings.node.state_dir)
@@ -173,8 +176,10 @@ class Node:
                 self._incarnations.store(incarnation)
             case mesh_event.MemberChanged(view):
                 self.events.member_changed(view)
+                self._log_member(view)
             case mesh_event.MemberForgotten(node_id):
                 self.events.member_forgotten(node_id)
+                self._states.pop(node_id, None)
             case mesh_event.Synced(alone):
                 if alone and self.seeds and not self.peers.seeds_contacted:
                     log.warning("no seed answers: going on alone, and on trying", seeds=self.seeds)
@@ -182,11 +187,26 @@ class Node:
                 self.events.table_synced()
                 self.synced.set()
             case mesh_event.Conflict(node_id, detail):
-                log.error("two boxes use one node id", node_id=node_id, detail=detail)
+                log.error("two boxes use one node id", conflicting_id=node_id, detail=detail)
             case mesh_event.Refused(detail):
                 log.error("not let into the mesh", detail=detail)
             case mesh_event.Rejected(node_id, reason):
                 log.warning("not believed", sender=node_id, reason=reason)
+
+    def _log_member(self, view: MemberView) -> None:
+        """A line when a box comes, goes or dies: what its operator looks for first."""
+        before = self._states.get(view.node_id)
+        if view.state is before or view.node_id == self.peer.identity.node_id:
+            return
+        self._states[view.node_id] = view.state
+        if view.state is MemberState.DEAD:
+            log.warning("box is dead", box=view.node_id, incarnation=view.incarnation)
+        elif view.state is MemberState.LEFT:
+            log.info("box has left", box=view.node_id, incarnation=view.incarnation)
+        elif view.state is MemberState.SUSPECT:
+            log.info("box is suspected", box=view.node_id, incarnation=view.incarnation)
+        else:
+            log.info("box is here", box=view.node_id, incarnation=view.incarnation)
 
     def _on_seed(self, address: str) -> None:
         log.info("seeds contacted", seed=address, contacted=self.peers.seeds_contacted, seeds=len(self.seeds))

@@ -31,9 +31,9 @@ SLOTS_MAX = 1_024
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one service until it is stopped; the exit status."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s %(levelname)s {options.name} %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(options.name, priorities=not sys.stderr.isatty()))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     stop = Stop()
     try:
         endpoint = ipc_endpoint(options.socket)
@@ -47,6 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     log.info("stopped: %s", stop.reason)
     return stop.status
+
+
+class _Lines(logging.Formatter):
+    """For a terminal with time and service. Else with the priority of sd-daemon(3) before each line, a traceback's
+    too: who reads them, the node or the journal, knows the time and the service itself."""
+
+    def __init__(self, service: str, *, priorities: bool) -> None:
+        super().__init__("%(message)s" if priorities else f"%(asctime)s %(levelname)s {service} %(message)s")
+        self._priorities = priorities
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._priorities:
+            return text
+        priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
+        return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
 
 
 def load(target: str) -> Callable[..., Any]:

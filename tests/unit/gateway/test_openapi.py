@@ -32,7 +32,6 @@ def test_a_service_is_described_by_what_its_nodes_say() -> None:
     assert {parameter["name"] for parameter in call["parameters"]} == {
         "X-Request-Timeout",
         "traceparent",
-        "Idempotency-Key",
     }
 
 

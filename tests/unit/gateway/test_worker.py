@@ -18,7 +18,8 @@ REQUEST = b"GET /%s HTTP/1.1\r\nhost: a\r\n\r\n"
 class Bench:
     """A server under way and an application that answers all but ``/slow``."""
 
-    def __init__(self, graceful_timeout_s: float = 30.0) -> None:
+    def __init__(self, graceful_timeout_s: float = 30.0, *, lets_go_at_the_end: bool = False) -> None:
+        self.lets_go_at_the_end = lets_go_at_the_end
         self.let_go = asyncio.Event()
         self.waiting = 0
         self.ended = False
@@ -32,6 +33,8 @@ class Bench:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self.ended = True
+            if self.lets_go_at_the_end:
+                self.let_go.set()
             await send({"type": "lifespan.shutdown.complete"})
             return
         if scope["path"] == "/slow":
@@ -145,3 +148,15 @@ def test_a_workers_bounds_are_its_own() -> None:
     assert first.CONFIG_KWARGS["http"].body_timeout_s == 1.0
     assert second.CONFIG_KWARGS["http"].body_timeout_s == 2.0
     assert (first.limits, GatewayWorker.limits) == (LIMITS, HttpLimits())
+
+
+def test_who_waits_beyond_the_graceful_time_hears_what_the_application_says_at_its_end() -> None:
+    async def test(bench: Any, connect: Any) -> None:
+        reader = await connect(b"slow")
+        await wait_until_async(lambda: bench.waiting, 5)
+        bench.server.should_exit = True
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        await bench.serving
+
+    run(test, graceful_timeout_s=0.1, lets_go_at_the_end=True)

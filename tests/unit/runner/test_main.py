@@ -83,6 +83,8 @@ def test_a_set_up_that_fails_ends_with_status_1_and_its_traceback(tmp_path):
     ended = run(code=code)
     assert ended.returncode == 1
     assert "ZeroDivisionError" in ended.stderr
+    # Each line says how severe it is, a traceback's too, for whoever reads them: the node, or the journal.
+    assert {line[:3] for line in ended.stderr.splitlines()} == {"<3>"}
 
 
 def test_an_asynchronous_set_up_of_a_synchronous_service_is_refused(tmp_path):

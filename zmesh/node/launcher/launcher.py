@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from zmesh.node.launcher.supervisor import AskToStop, Changed, Event, Kill, Spaw
 from zmesh.telemetry.log import Logger, get_logger
 
 __all__ = ["Launcher", "ReplicaStatus"]
+
+_PRIORITY = re.compile(r"<([0-7])>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +262,7 @@ class Launcher:
         process = Process(
             replica.command,
             self._limits,
-            on_line=lambda line: replica.log.info("runner output", line=line),
+            on_line=lambda line: _tell_line(replica.log, line),
             on_exit=lambda returncode: self._exited(replica, process, returncode),
         )
         replica.process = process
@@ -328,3 +331,13 @@ class Launcher:
         for replica in self._replicas:
             if replica.process is not None:
                 replica.process.abandon()
+
+
+def _tell_line(logger: Logger, line: str) -> None:
+    """A line of a runner, as severe as the priority before it says (sd-daemon(3)); without one it informs."""
+    marked = _PRIORITY.match(line)
+    if marked is None:
+        logger.info("runner output", line=line)
+        return
+    tell = {"3": logger.error, "4": logger.warning}.get(marked[1], logger.info)
+    tell("runner output", line=line[marked.end() :])

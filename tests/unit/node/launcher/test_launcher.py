@@ -27,6 +27,8 @@ print("hello from", name, "gpus", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=
 act = target.partition(":")[2]
 if act == "crash":
     sys.exit("cannot load the model")
+if act == "complains":
+    print("<3>it raised", "<4>it wonders", "<6>it goes on", sep=os.linesep, flush=True)
 if act == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if act == "greedy":
@@ -115,6 +117,23 @@ def test_from_start_to_stop(environment: Path) -> None:
         assert {pid for _, pid in watched.exits} == {one.pid, other.pid}
         assert [status.state for status in watched.launcher.states()] == [State.STOPPED, State.STOPPED]
         assert ("ocr", 0, State.READY, "") in watched.states
+
+    run(test())
+
+
+def test_a_line_is_as_severe_as_its_priority_says(environment: Path) -> None:
+    async def test() -> None:
+        with capture_logs() as logs:
+            watched = Watched(service(environment, "complains"))
+            async with watched.running():
+                await wait_until_async(lambda: any(line.get("line") == "serving" for line in logs), 10.0)
+        told = [(line["log_level"], line["line"]) for line in logs if line["event"] == "runner output"]
+        assert told[1:] == [
+            ("error", "it raised"),
+            ("warning", "it wonders"),
+            ("info", "it goes on"),
+            ("info", "serving"),
+        ]
 
     run(test())
 
