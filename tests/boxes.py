@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tests.hosts.network import Host
 from tests.polling import wait_until
@@ -89,16 +89,16 @@ class Process:
     def __init__(
         self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> None:
-        self._log: IO[bytes] = log.open("ab")
-        self._popen = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=dict(os.environ) | dict(env or {}),
-            cwd=cwd,
-        )
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=dict(os.environ) | dict(env or {}),
+                cwd=cwd,
+            )
         self.pid = self._popen.pid
 
     @property
@@ -114,9 +114,7 @@ class Process:
         self._popen.send_signal(number)
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        status = self._popen.wait(timeout_s)
-        self._log.close()
-        return status
+        return self._popen.wait(timeout_s)
 
     @property
     def children(self) -> list[int]:

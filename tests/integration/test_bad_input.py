@@ -21,7 +21,9 @@ def mesh() -> Iterator[Mesh]:
     """``asker``, with a service of its own and a small limit for bodies, and ``doer``."""
     with open_mesh(loopback()) as mesh:
         mesh.box("asker", service("near", "work:echo"), settings={"gateway": {"body_bytes_max": BODY_BYTES_MAX}})
-        env = {"ZMESH_TEST_NOTES": str(mesh.directory / "notes")}
+        notes = mesh.directory / "notes"
+        notes.touch()
+        env = {"ZMESH_TEST_NOTES": str(notes)}
         mesh.box(
             "doer",
             service("echo", "work:echo"),

@@ -33,6 +33,7 @@ def test_the_gateway_and_runners_outlive_their_node(mesh: Mesh, how: str) -> Non
         gone = len(far.statuses)
         refused = wait_until(lambda: unless_served(home), 20, what="local requests are refused")
         wait_until(lambda: far.statuses[gone + 50 :], 20, what="remote requests without a node")
+        wait_until(lambda: near.statuses[-1] != 200, 5, what="a local request in hand has ended")
         assert unless_served(home)
         home.start_node(launch=False)
         wait_until(lambda: not unless_served(home), 20, what="the runner is back")

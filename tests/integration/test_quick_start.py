@@ -64,6 +64,8 @@ def quick_start(*flags: str) -> Iterator[QuickStart]:
             print(running.text)
             if running.process.is_running:
                 running.process.stop()
+            for pid in alive(running.family):  # of a failed test
+                os.kill(pid, signal.SIGKILL)
 
 
 def curl(line: str) -> tuple[dict[str, str], Any]:

@@ -17,7 +17,9 @@ from tests.polling import wait_until
 def mesh() -> Iterator[Mesh]:
     with open_mesh(loopback()) as mesh:
         mesh.box("asker")
-        env = {"ZMESH_TEST_NOTES": str(mesh.directory / "notes")}
+        notes = mesh.directory / "notes"
+        notes.touch()
+        env = {"ZMESH_TEST_NOTES": str(notes)}
         mesh.box("doer", service("nap", "work:nap", env=env))
         mesh.start()
         mesh.boxes[0].wait_for_service("nap")
