@@ -207,7 +207,10 @@ class Invariants:
         wrong = []
         for service in box.offered:
             runners = box.live_runners(service)
-            held = box.live_node.dispatcher._services[service.name]
+            held = box.live_node.dispatcher._services.get(service.name)
+            if held is None:
+                wrong.append(("what is offered is advertised", f"{box.name} does not know of {service.name} yet"))
+                continue
             expected = (sum(runner.slots for runner in runners), len(runners), 0, 0)
             found = (held.pool.slots, len(held.pool.free), held.pool.running, len(held.queue))
             if found != expected or len(runners) != service.runners:

@@ -241,10 +241,10 @@ class Node(Process):
             ServiceOffer(name, slots, timeouts[name], content_types)
             for name, slots, content_types in self.dispatcher.offers()
         )
-        if self._advertised != (offers, self.draining):
-            self._advertised = offers, self.draining
-            ready = {offer.name for offer in offers}
-            unready = tuple(name for name in timeouts if name not in ready)
+        ready = {offer.name for offer in offers}
+        unready = tuple(service.name for service in self.box.offered if service.name not in ready)
+        if self._advertised != (offers, unready, self.draining):
+            self._advertised = offers, unready, self.draining
             self.peer.advertise(offers, Capabilities(cpus=8), self.draining, self.clock.now, unready)
             self._turn_peer()
 
