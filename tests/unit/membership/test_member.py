@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.membership.parts import members
 from zmesh.membership.member import AT_A_HIGHER_INCARNATION, AT_ONE_INCARNATION, GONE, Effect
-from zmesh.wire.membership import State
+from zmesh.wire.membership import RecordKind, State
 
 
 @pytest.mark.parametrize(("held", "claimed"), list(itertools.product(State, State)))
@@ -32,6 +32,27 @@ def test_a_claim_carries_the_age_of_a_death_only() -> None:
     member.state, member.changed_at = State.DEAD, 40.0
     assert member.claim(50.0, accuser="a").age_ms == 10_000
     assert member.claim(30.0).age_ms == 0
+
+
+@pytest.mark.parametrize("kind", RecordKind)
+def test_a_start_may_speak_for_its_member_and_a_later_one_too(kind: RecordKind) -> None:
+    member = members("b").get("b")
+    assert member is not None
+    for state in State:
+        member.state = state
+        assert member.may_speak(member.instance, member.incarnation - 1, kind)
+        assert member.may_speak(member.instance + 1, member.incarnation + 1, kind)
+        assert not member.may_speak(member.instance + 1, member.incarnation - 1, kind)
+
+
+@pytest.mark.parametrize("kind", RecordKind)
+@pytest.mark.parametrize("state", State)
+def test_another_start_at_one_incarnation_may_only_depart_from_the_dead(state: State, kind: RecordKind) -> None:
+    member = members("b").get("b")
+    assert member is not None
+    member.state = state
+    departs_from_the_dead = state is State.DEAD and kind is RecordKind.DEPARTURE
+    assert member.may_speak(member.instance + 1, member.incarnation, kind) == departs_from_the_dead
 
 
 def test_an_empty_address_is_no_statement() -> None:
