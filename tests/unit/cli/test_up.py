@@ -57,6 +57,12 @@ def ends(name: str, status: int, log: Path, limits: UpLimits = QUICK) -> Child:
     return Child(name, ["/bin/sh", "-c", f"echo {name} runs >> {log}; exit {status}"], limits)
 
 
+def dies(name: str, times: int, log: Path, limits: UpLimits = QUICK) -> Child:
+    """One that ends with status 1 ``times`` times, and then runs until it is stopped."""
+    lives = f"[ $(wc -l < {log}) -gt {times} ]"
+    return Child(name, ["/bin/sh", "-c", f"echo {name} runs >> {log}; {lives} && exec sleep 60; exit 1"], limits)
+
+
 def lines(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
@@ -130,37 +136,37 @@ def test_status_0_ends_the_box_in_peace(tmp_path: Path) -> None:
     assert run([daemon("gateway", "heeds", log), ends("node", 0, log)], nothing) == ExitStatus.OK
 
 
-def test_one_that_dies_is_started_again_later_each_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "log"
-    children = [daemon("gateway", "heeds", log), ends("node", 1, log)]
+@pytest.mark.parametrize(
+    ("limits", "delays"),
+    [
+        pytest.param(QUICK, ["0.02", "0.04", "0.04"], id="later each time"),
+        pytest.param(UpLimits(restart_first_s=0.02, restart_max_s=10.0, healthy_s=0.0), ["0.02"] * 3, id="lived long"),
+    ],
+)
+def test_one_that_dies_is_started_again(
+    limits: UpLimits, delays: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, gateway = tmp_path / "node", tmp_path / "gateway"
 
     async def then() -> None:
-        await wait_until_async(lambda: lines(log).count("node runs") >= 4, SOON_S)
+        await wait_until_async(lambda: len(lines(node)) == 4 and bool(lines(gateway)), SOON_S)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    assert run(children, then) == ExitStatus.OK
-    assert lines(log).count("gateway runs") == 1
-    delays = [line.partition("delay_s=")[2].split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert delays[:3] == ["0.02", "0.04", "0.04"]
-
-
-def test_one_that_lived_long_is_started_again_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "log"
-    limits = UpLimits(restart_first_s=0.02, restart_max_s=10.0, healthy_s=0.0)
-
-    async def then() -> None:
-        await wait_until_async(lambda: lines(log).count("node runs") >= 4, SOON_S)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    assert run([ends("node", 1, log, limits)], then) == ExitStatus.OK
-    delays = {line.partition("delay_s=")[2].split()[0] for line in capsys.readouterr().out.splitlines()}
-    assert delays == {"0.02"}
+    assert run([daemon("gateway", "heeds", gateway), dies("node", 3, node, limits)], then) == ExitStatus.OK
+    assert lines(gateway) == ["gateway runs", "gateway asked"]
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("delay_s=")[2].split()[0] for line in said if "delay_s=" in line] == delays
 
 
 def test_stopping_does_not_wait_for_a_restart(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    limits = UpLimits(restart_first_s=60.0, restart_max_s=60.0)
-    assert run([ends("node", 1, log, limits)], terminate_when(log, "node runs")) == ExitStatus.OK
+    node = ends("node", 1, log, UpLimits(restart_first_s=60.0, restart_max_s=60.0))
+
+    async def then() -> None:
+        await wait_until_async(lambda: node._process is not None and node._process.returncode == 1, SOON_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run([node], then) == ExitStatus.OK
 
 
 def test_one_that_does_not_stop_is_killed_after_its_grace(tmp_path: Path) -> None:
