@@ -20,6 +20,9 @@ from zmesh.wire.frame import decode, encode
 from zmesh.wire.membership import State
 from zmesh.wire.record import RECORD_BYTES_MAX, decode_record
 
+SERVICE = {"event": "service", "time_unix": 1.0, "service": "ocr", "state": "up", "runners": 1}
+LOG = {"event": "log", "time_unix": 1.0, "level": "error", "message": ""}
+
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_an_event_is_a_map_with_its_name(event: Event) -> None:
@@ -33,25 +36,23 @@ def test_an_event_is_a_map_with_its_name(event: Event) -> None:
 
 def test_a_newer_event_field_is_passed_over_and_an_older_one_defaults() -> None:
     event = ServiceEvent(time_unix=1.0, service="ocr", state="up", runners=1)
-    fields = {"event": "service", "time_unix": 1.0, "service": "ocr", "state": "up", "runners": 1}
-    assert decode_event(msgspec.msgpack.encode(fields)) == event
-    assert decode_event(msgspec.msgpack.encode({**fields, "gpu": {"index": [0]}})) == event
+    assert decode_event(msgspec.msgpack.encode(SERVICE)) == event
+    assert decode_event(msgspec.msgpack.encode({**SERVICE, "gpu": {"index": [0]}})) == event
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        {},
-        {"event": "weather", "time_unix": 1.0},
-        {"event": "service", "time_unix": 1.0},
-        {"event": "service", "time_unix": "now", "service": "ocr", "state": "up", "runners": 1},
-        {"event": "service", "time_unix": 1.0, "service": "ocr", "state": "up", "runners": -1},
-        {"event": "log", "time_unix": 1.0, "level": "error", "message": "m" * 4097},
-        {"event": "log", "time_unix": 1.0, "level": "error", "message": "", "fields": {str(n): "" for n in range(65)}},
-        ["service"],
-        7,
+        pytest.param({}, id="empty"),
+        pytest.param({"event": "weather", "time_unix": 1.0}, id="unknown event"),
+        pytest.param({"event": "service", "time_unix": 1.0}, id="fields missing"),
+        pytest.param({**SERVICE, "time_unix": "now"}, id="time no number"),
+        pytest.param({**SERVICE, "runners": -1}, id="negative runners"),
+        pytest.param({**LOG, "message": "m" * 4097}, id="long message"),
+        pytest.param({**LOG, "fields": {str(n): "" for n in range(65)}}, id="too many fields"),
+        pytest.param(["service"], id="list"),
+        pytest.param(7, id="number"),
     ],
-    ids=repr,
 )
 def test_what_is_no_event_is_refused(value: object) -> None:
     with pytest.raises(RemoteProtocolError, match="event: "):
