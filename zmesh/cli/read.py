@@ -25,7 +25,7 @@ QUARANTINED = "quarantined"
 
 
 def show_status(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Print the node's own state; FAILED when it is not ready, a member is dead or a runner is given up."""
+    """Print the node's own state; FAILED when it is not ready, not let in, a member is dead or a runner is given up."""
 
     def render(answer: dict[str, Any]) -> None:
         members = ", ".join(f"{count} {state}" for state, count in answer["members"].items() if count)
@@ -37,6 +37,7 @@ def show_status(config: Path | None, overrides: Sequence[str], *, as_json: bool)
                 ("address", answer["address"]),
                 ("incarnation", str(answer["incarnation"])),
                 ("members", members),
+                *(("not let in", refusal) for refusal in answer["refusals"]),
                 ("services", ", ".join(answer["services"]) or "none"),
                 *(("runner", _runner_line(runner)) for runner in answer["runners"]),
             ],
@@ -45,8 +46,8 @@ def show_status(config: Path | None, overrides: Sequence[str], *, as_json: bool)
     answer, status = _show("status", config, overrides, as_json, render)
     if status is not ExitStatus.OK:
         return status
-    runners = (runner["state"] for runner in answer["runners"])
-    well = answer["state"] == "ready" and not answer["members"].get("dead") and QUARANTINED not in runners
+    given_up = any(runner["state"] == QUARANTINED for runner in answer["runners"])
+    well = answer["state"] == "ready" and not (answer["refusals"] or answer["members"].get("dead") or given_up)
     return ExitStatus.OK if well else ExitStatus.FAILED
 
 

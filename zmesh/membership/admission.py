@@ -112,6 +112,11 @@ class Admission:
         """There is a seed that has not turned out to be this node itself."""
         return bool(self._seeds)
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why seeds that answered last did not let this node in."""
+        return tuple(seed.said for seed in self._seeds.values() if seed.said)
+
     def next_timer(self) -> float:
         return min(
             min((seed.due_at for seed in self._seeds.values()), default=float("inf")),
@@ -196,6 +201,8 @@ class Admission:
             self._answer(hello, route, Verdict.FULL, "too many newcomers at once")
             return
         reason = self._credentials.verify_hello(hello)
+        if not reason and not (hello.request_address and hello.gossip_address):
+            reason = "a HELLO must name the addresses of its node's request and gossip sockets"
         if reason:
             self._answer(hello, route, Verdict.REFUSED, reason)
             return
@@ -245,7 +252,8 @@ class Admission:
     def _refuse_second(self, hello: Hello, route: Hashable) -> None:
         detail = f"{hello.node_id} is here already; another instance asked in from {hello.request_address}"
         self._events.append(Conflict(hello.node_id, detail))
-        self._answer(hello, route, Verdict.TAKEN, f"another living instance is called {hello.node_id}")
+        reason = f"another living box is called {hello.node_id}; give this one another node.id"
+        self._answer(hello, route, Verdict.TAKEN, reason)
 
     def _answer(
         self, hello: Hello, route: Hashable, verdict: Verdict, detail: str = "", known_incarnation: int = 0

@@ -272,6 +272,11 @@ class Peer:
         return self._snapshots.has_table or self._snapshots.is_alone
 
     @property
+    def refusals(self) -> tuple[str, ...]:
+        """What the seeds that do not let this node in said last; empty: none does."""
+        return self._admission.refusals
+
+    @property
     def has_left(self) -> bool:
         """``leave`` was called and everything has been said."""
         return self._leaving and self._gossip.is_silent

@@ -59,6 +59,7 @@ class Report:
             "address": peer.identity.request_address,
             "incarnation": peer.members.own.incarnation,
             "members": self._state_counts(),
+            "refusals": peer.refusals,
             "services": [name for name, _slots, _types in self._node.dispatcher.offers()],
             "runners": [
                 {"service": r.service, "replica": r.replica, "state": r.state.value, "pid": r.pid, "detail": r.detail}

@@ -46,6 +46,11 @@ _TEXT_ESCAPES: Mapping[int, str] = {
 # msgspec has escaped C0 itself; the rest is legal JSON, and so is its escape.
 _JSON_ESCAPES: Mapping[int, str] = {code: f"\\u{code:04x}" for code in _UNSAFE if code >= 0x20}
 
+_TRACEBACKS = ("stack", "exception")
+
+_LIST_LINE_MAX = 60
+"""Characters of a list that stay in a line of text; a longer one is written below it, an item a line."""
+
 _NOT_JSON = (UnicodeEncodeError, TypeError, RecursionError)  # a lone surrogate, a key that is no text, a loop
 
 
@@ -187,14 +192,25 @@ def _encodable(value: object) -> object:
 
 
 def _escape(logger: object, method: str, event: EventDict) -> EventDict:
-    """Control characters of every value as escapes; a traceback keeps its lines, set in from where a line begins."""
+    """Control characters of every value as escapes; what takes lines of its own is set in from where a line begins."""
+    blocks = {key: value for key, value in event.items() if key in _TRACEBACKS or _is_long_list(value)}
     for key, value in event.items():
-        if not isinstance(value, str) and repr(value).isprintable():
+        if key in blocks or (not isinstance(value, str) and repr(value).isprintable()):
             continue  # left to the renderer, which quotes texts that are not one word
-        text = value if isinstance(value, str) else repr(value)
-        text = text.encode(errors="backslashreplace").decode()
-        if key in ("exception", "stack"):
-            event[key] = "\n".join("    " + line.translate(_TEXT_ESCAPES) for line in text.split("\n"))
-        else:
-            event[key] = text.translate(_TEXT_ESCAPES)
+        event[key] = _escaped(value if isinstance(value, str) else repr(value))
+    for key, value in blocks.items():
+        lines = str(value).split("\n") if key in _TRACEBACKS else [f"{key}:", *(f"  {item}" for item in value)]
+        event[key] = "\n".join("    " + _escaped(line) for line in lines)
+        if key not in _TRACEBACKS:
+            above = f"{event['stack']}\n" if "stack" in event else ""
+            event["stack"] = above + event.pop(key)  # where the renderer puts what comes below the line
     return event
+
+
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode().translate(_TEXT_ESCAPES)
+
+
+def _is_long_list(value: object) -> bool:
+    """Such as the last words of a process: unreadable in one line."""
+    return isinstance(value, list | tuple) and len(repr(value)) > _LIST_LINE_MAX

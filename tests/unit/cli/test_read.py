@@ -36,6 +36,7 @@ def test_status_tells_what_is_not_well_by_words_and_exit_status(box: Box, zmesh:
         ({"state": "draining"}, ExitStatus.FAILED),
         ({"members": {"alive": 2, "dead": 1}}, ExitStatus.FAILED),
         ({"members": {"alive": 2, "left": 1, "suspect": 1}}, ExitStatus.OK),
+        ({"refusals": ["seed s: another living box is called box"]}, ExitStatus.FAILED),
         ({"runners": [{"service": "x", "replica": 0, "state": "waiting", "detail": "died"}]}, ExitStatus.OK),
         ({"runners": [{"service": "x", "replica": 0, "state": "quarantined", "detail": ""}]}, ExitStatus.FAILED),
     ],
@@ -51,11 +52,14 @@ def test_what_counts_as_well(
         "address": "a",
         "incarnation": 1,
         "members": {"alive": 1},
+        "refusals": [],
         "services": [],
         "runners": [],
     }
     monkeypatch.setattr(read, "ask_node", lambda *_: json.dumps(well | changes).encode())
-    assert zmesh("status", "--config", str(box.config)).status == status
+    outcome = zmesh("status", "--config", str(box.config))
+    assert outcome.status == status
+    assert all(refusal in outcome.text for refusal in changes.get("refusals", ()))
 
 
 def test_members_and_services_are_a_line_each_in_a_pipe(box: Box, zmesh: Verb) -> None:

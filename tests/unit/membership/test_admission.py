@@ -163,8 +163,17 @@ def test_a_refusal_is_reported_once_and_asking_goes_on_slowly(verdict: Verdict) 
         desk.admission.receive_answer(answer_of(desk.hello(), verdict=verdict, known=9), now)
         assert desk.admission.next_timer() == now + LIMITS.hello_interval_slow_s, number
     assert desk.events == [Refused(f"seed {SEED}: why")]
+    assert desk.admission.refusals == (f"seed {SEED}: why",)
     assert desk.members.get("b") is None
     assert desk.members.own.incarnation == 1
+
+
+def test_a_refusal_is_history_once_the_seed_lets_it_in() -> None:
+    desk = Desk(SEED)
+    desk.admission.start(0.0)
+    desk.admission.receive_answer(answer_of(desk.hello(), verdict=Verdict.FULL), 0.1)
+    desk.admission.receive_answer(answer_of(desk.hello()), 10.0)
+    assert desk.admission.refusals == ()
 
 
 def test_a_seed_that_cannot_prove_itself_is_not_believed() -> None:
@@ -221,6 +230,15 @@ def test_a_bad_certificate_is_refused_with_the_reason() -> None:
     desk = Desk(credentials=UNSIGNED._replace(verify_hello=lambda hello: "expired"))
     (answer,) = desk.ask(hello_of("b"))
     assert (answer.verdict, answer.detail) == (Verdict.REFUSED, "expired")
+    assert desk.members.get("b") is None
+
+
+@pytest.mark.parametrize("missing", ["request_address", "gossip_address"])
+def test_one_that_nobody_could_ask_or_hear_is_refused(missing: str) -> None:
+    desk = Desk()
+    (answer,) = desk.ask(msgspec.structs.replace(hello_of("b"), **{missing: ""}))
+    assert answer.verdict is Verdict.REFUSED
+    assert "addresses" in answer.detail
     assert desk.members.get("b") is None
 
 
@@ -285,7 +303,10 @@ def test_if_it_answers_the_newcomer_is_refused_and_the_conflict_reported() -> No
     desk, ping = contested()
     desk.admission.receive_ack(Ack("b", INSTANCE["b"], 1, ping.sequence), 0.1)
     (answer,) = desk.sent()
-    assert (answer.verdict, answer.detail) == (Verdict.TAKEN, "another living instance is called b")
+    assert (answer.verdict, answer.detail) == (
+        Verdict.TAKEN,
+        "another living box is called b; give this one another node.id",
+    )
     (conflict,) = desk.events
     assert isinstance(conflict, Conflict)
     assert conflict.node_id == "b"

@@ -29,7 +29,7 @@ def test_status_members_services_figures() -> None:
                 status = answers["status"]
                 assert (status["node_id"], status["state"], status["services"]) == ("zz", "starting", ["echo"])
                 assert status["members"] == {"alive": 2, "suspect": 0, "dead": 0, "left": 0}
-                assert status["incarnation"] == 1
+                assert (status["incarnation"], status["refusals"]) == (1, [])
                 assert status["runners"] == []  # those it launched
 
                 own, other = answers["members"]["members"]

@@ -170,6 +170,22 @@ def test_text_shows_control_characters_as_escapes() -> None:
     assert "\x1b[31m" not in written.replace("\x1b[31m\x1b[1m", "")
 
 
+def test_text_shows_a_long_list_below_the_line_an_item_a_line() -> None:
+    stream = io.StringIO()
+    set_up("node", log_format="text", stream=stream)
+    words = ("Traceback (most recent call last):", '  File "model.py", line 3, in set_up', "KeyError: 'w\x1b[2J'")
+    get_logger().warning("runner died", last_words=words, seeds=("gpu-1", "gpu-2"))
+    line, *block = stream.getvalue().splitlines()
+    assert "runner died" in line
+    assert "('gpu-1', 'gpu-2')" in line
+    assert block == [
+        "    last_words:",
+        "      Traceback (most recent call last):",
+        '        File "model.py", line 3, in set_up',
+        r"      KeyError: 'w\x1b[2J'",
+    ]
+
+
 def test_no_line_of_a_traceback_looks_like_a_line_of_its_own() -> None:
     stream = to_terminal()
     set_up("node", log_format="text", stream=stream)
