@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from zmesh.cli.control import NotRunning, ask_node
 from zmesh.cli.exit_status import ExitStatus
+from zmesh.cli.read import QUARANTINED
 from zmesh.cli.settings import split_override
 from zmesh.config.node import MeshConfig
 from zmesh.config.settings import Settings
@@ -54,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _check_ports(options.port, settings["box-a"].mesh)
         services = {node_id: [service.name for service in box.service] for node_id, box in settings.items()}
         with tempfile.TemporaryDirectory(prefix="zm-") as directory, _boxes(Path(directory), options) as boxes:
-            _wait_until_ready(boxes, options.port, {name for names in services.values() for name in names})
+            expected = {name for names in services.values() for name in names}
+            _wait_until_ready(boxes, Path(directory), options.port, expected)
             print(_greeting(options, services), flush=True)
             _wait_for_end(boxes)
     except ConfigurationError as error:
@@ -129,7 +132,7 @@ def _boxes(directory: Path, options: argparse.Namespace) -> Iterator[dict[str, s
     try:
         for node_id, address in ADDRESSES.items():
             boxes[node_id] = subprocess.Popen(
-                tethered(_command(node_id, address, directory / node_id[-1], options)),
+                tethered(_command(node_id, address, _runtime_dir(directory, node_id), options)),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -152,13 +155,17 @@ def _stop(boxes: dict[str, subprocess.Popen[bytes]]) -> None:
             box.wait()
 
 
-def _command(node_id: str, address: str, directory: Path, options: argparse.Namespace) -> list[str]:
-    directory.mkdir()
+def _runtime_dir(directory: Path, node_id: str) -> Path:
+    """Short, since sockets lie in it."""
+    return directory / node_id[-1] / "run"
+
+
+def _command(node_id: str, address: str, runtime_dir: Path, options: argparse.Namespace) -> list[str]:
     lobby_port = _settings(options, "box-a").mesh.lobby_port
     overrides = {
         "node.id": node_id,
-        "node.runtime_dir": str(directory / "run"),
-        "node.state_dir": str(directory / "state"),
+        "node.runtime_dir": str(runtime_dir),
+        "node.state_dir": str(runtime_dir.parent / "state"),
         "node.log_level": "warning",
         "vpn.address": address,
         "mesh.seeds": "" if node_id == "box-a" else f"{ADDRESSES['box-a']}:{lobby_port}",
@@ -170,7 +177,9 @@ def _command(node_id: str, address: str, directory: Path, options: argparse.Name
     return [sys.executable, "-m", "zmesh", "up", "--config", str(_services_file(options, node_id)), *flags]
 
 
-def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], http_port: int, expected: set[str]) -> None:
+def _wait_until_ready(
+    boxes: dict[str, subprocess.Popen[bytes]], directory: Path, http_port: int, expected: set[str]
+) -> None:
     """Poll both gateways until each sees the services that both configurations name."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     waiting = set(boxes)
@@ -183,6 +192,8 @@ def _wait_until_ready(boxes: dict[str, subprocess.Popen[bytes]], http_port: int,
             seen = _services_seen(ADDRESSES[node_id], http_port)
             if seen >= expected:
                 waiting.discard(node_id)
+            elif given_up := _given_up(_runtime_dir(directory, node_id)):
+                raise ConfigurationError(f"{node_id} gave up {given_up}; its last words above say why")
         if waiting and time.monotonic() > deadline:
             missing = ", ".join(sorted(expected - seen)) or "an answer"
             raise ConfigurationError(
@@ -197,6 +208,16 @@ def _services_seen(address: str, port: int) -> set[str]:
             return {service["name"] for service in json.load(answer)["services"]}
     except (urllib.error.URLError, OSError, ValueError):
         return set()
+
+
+def _given_up(runtime_dir: Path) -> str:
+    """The first runner that the box has quarantined, and why; empty: none, or the node does not answer yet."""
+    try:
+        runners = json.loads(ask_node(str(runtime_dir), "status"))["runners"]
+    except (NotRunning, ConfigurationError):
+        return ""
+    given_up = [runner for runner in runners if runner["state"] == QUARANTINED]
+    return next((f"service {runner['service']}: {runner['detail']}" for runner in given_up), "")
 
 
 def _wait_for_end(boxes: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.config.settings import Settings
+from zmesh.disk.absent import absent
 from zmesh.disk.settings import Loaded, load
 from zmesh.errors import ConfigurationError
 
@@ -41,12 +42,13 @@ def check(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> in
             raise
         print(msgspec.json.format(msgspec.json.encode({"error": str(error)})).decode())
         return ExitStatus.USAGE
+    warnings = [*loaded.warnings, *absent(loaded.settings)]
     if as_json:
         answer = {
             "files": [str(file) for file in loaded.files],
             "origins": dict(loaded.origins),
             "settings": loaded.settings,
-            "warnings": loaded.warnings,
+            "warnings": warnings,
         }
         print(msgspec.json.format(msgspec.json.encode(answer)).decode())
         return ExitStatus.OK
@@ -54,7 +56,7 @@ def check(config: Path | None, overrides: Sequence[str], *, as_json: bool) -> in
         print(f"read     {file}")
     for key, origin in loaded.origins.items():
         print(f"set      {key} by {origin}")
-    for warning in loaded.warnings:
+    for warning in warnings:
         print(f"warning  {warning}")
     services = ", ".join(service.name for service in loaded.settings.service) or "none"
     print(f"fine     node {loaded.settings.node.id}, services: {services}")

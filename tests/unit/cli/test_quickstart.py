@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import ROOT
+from tests.unit.cli.conftest import ROOT, Box
 from zmesh.cli import quickstart
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.cli.quickstart import ADDRESSES, EXAMPLES
@@ -99,7 +99,8 @@ def test_services_that_cannot_be_read_are_refused_before_anything_starts(
 def test_the_boxes_settings_are_what_they_are_started_with(directory: Path) -> None:
     given = options("--workers", "3", "--port", "18000", "--set", "mesh.lobby_port=17402", "--set", "vpn.wait_s=1")
     for node_id, seeds in (("box-a", []), ("box-b", ["127.0.0.1:17402"])):
-        command = quickstart._command(node_id, ADDRESSES[node_id], directory / node_id, given)
+        runtime_dir = quickstart._runtime_dir(directory, node_id)
+        command = quickstart._command(node_id, ADDRESSES[node_id], runtime_dir, given)
         assert command[1:4] == ["-m", "zmesh", "up"]
         config = Path(command[command.index("--config") + 1])
         overrides = [word.removeprefix("--set=") for word in command if word.startswith("--set=")]
@@ -107,7 +108,7 @@ def test_the_boxes_settings_are_what_they_are_started_with(directory: Path) -> N
         assert (settings.node.id, settings.vpn.address) == (node_id, ADDRESSES[node_id])
         assert (settings.mesh.seeds, settings.mesh.lobby_port) == (seeds, 17402)
         assert (settings.gateway.bind, settings.gateway.workers) == (f"{ADDRESSES[node_id]}:18000", 3)
-        assert Path(settings.node.runtime_dir).parent == directory / node_id
+        assert Path(settings.node.runtime_dir) == runtime_dir
 
 
 def test_what_it_prints_fits_the_services_there_are() -> None:
@@ -128,7 +129,13 @@ def test_a_box_that_ends_while_it_is_waited_for_is_the_end() -> None:
     boxes = {"box-a": subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(2)"])}
     boxes["box-a"].wait()
     with pytest.raises(ConfigurationError, match="box-a ended with status 2; its last lines above say why"):
-        quickstart._wait_until_ready(boxes, 9, {"echo"})
+        quickstart._wait_until_ready(boxes, Path("/none"), 9, {"echo"})
+
+
+def test_a_service_that_is_given_up_is_told_of_with_its_reason(box: Box, tmp_path: Path) -> None:
+    told = quickstart._given_up(Path(box.runtime_dir))
+    assert told == "service broken: exit status 2"
+    assert quickstart._given_up(tmp_path) == ""  # nobody to ask yet
 
 
 def test_help_fits_and_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from zmesh.errors import ConfigurationError
 
 
 def test_what_is_in_force_and_who_said_so(directory: Path, zmesh: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    box = write_box(directory, 2, '[[service]]\nname = "echo"\ntarget = "a:b"\n')
+    box = write_box(directory, 2, '[[service]]\nname = "echo"\ntarget = "a:b"\nworking_dir = "gone"\n')
     monkeypatch.setenv("ZMESH_MESH_GOSSIP_PORT", "7501")
     monkeypatch.setenv("ZMESH_GATEWAY_WRKERS", "2")
     lines = zmesh("config", "check", "-c", str(box.config), "--set", "gateway.workers=3").text.splitlines()
@@ -23,6 +23,9 @@ def test_what_is_in_force_and_who_said_so(directory: Path, zmesh: Verb, monkeypa
     assert "set      mesh.gossip_port by ZMESH_MESH_GOSSIP_PORT" in lines
     assert "set      gateway.workers by command line" in lines
     assert any(line.startswith("warning  ") and "ZMESH_GATEWAY_WORKERS" in line for line in lines)
+    assert (
+        f"warning  service 'echo': working_dir: there is no directory {box.config.parent}/gone on this machine" in lines
+    )
     assert lines[-1] == "fine     node box, services: echo"
 
 
