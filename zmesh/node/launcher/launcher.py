@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,12 @@ from zmesh.config.service import ServiceConfig
 from zmesh.config.size import parse_size
 from zmesh.node.launcher.command import Command, describe_exit, remedy, replica_command, replica_gpus
 from zmesh.node.launcher.memory import tree_memory_bytes
+from zmesh.node.launcher.output import split_priority
 from zmesh.node.launcher.process import Process
 from zmesh.node.launcher.supervisor import AskToStop, Changed, Event, Kill, Spawn, State, Supervisor, Terminate
 from zmesh.telemetry.log import Logger, get_logger
 
 __all__ = ["Launcher", "ReplicaStatus"]
-
-_PRIORITY = re.compile(r"<([0-7])>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,10 +332,7 @@ class Launcher:
 
 
 def _tell_line(logger: Logger, line: str) -> None:
-    """A line of a runner, as severe as the priority before it says (sd-daemon(3)); without one it informs."""
-    marked = _PRIORITY.match(line)
-    if marked is None:
-        logger.info("runner output", line=line)
-        return
-    tell = {"3": logger.error, "4": logger.warning}.get(marked[1], logger.info)
-    tell("runner output", line=line[marked.end() :])
+    """A line of a runner, as severe as it says."""
+    priority, text = split_priority(line)
+    tell = {3: logger.error, 4: logger.warning}.get(priority, logger.info)
+    tell("runner output", line=text)

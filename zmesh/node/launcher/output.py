@@ -1,17 +1,29 @@
 """What a runner prints: cut into lines, each bounded, so many a second; the last ones kept for when it dies.
 
+A line may begin with its priority, such as ``<3>`` for an error, as systemd reads it too (sd-daemon(3)).
+
 Pure: takes bytes and the time, gives text. A runner that prints without end costs its own lines, not the node.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from zmesh.config.box import LauncherLimits
 
-__all__ = ["Output"]
+__all__ = ["Output", "split_priority"]
 
 CUT = " ... (cut)"
+
+_INFORMS = 6
+_PRIORITY = re.compile(r"<([0-7])>")
+
+
+def split_priority(line: str) -> tuple[int, str]:
+    """The priority of a line, 0 (emergency) to 7 (debug), and its text; a line without one informs (6)."""
+    marked = _PRIORITY.match(line)
+    return (int(marked[1]), line[marked.end() :]) if marked else (_INFORMS, line)
 
 
 class Output:
@@ -28,9 +40,10 @@ class Output:
 
     @property
     def last_words(self) -> tuple[str, ...]:
-        """The last lines printed, those that were not logged among them; an unfinished one counts."""
+        """The text of the last lines printed, those that were not logged among them; an unfinished one counts."""
         unfinished = self._text(self._partial) if self._partial else ""
-        return tuple([*self._last, unfinished] if unfinished else self._last)[-self._limits.last_words_lines :]
+        lines = [*self._last, unfinished] if unfinished else [*self._last]
+        return tuple(split_priority(line)[1] for line in lines[-self._limits.last_words_lines :])
 
     def feed(self, data: bytes, now: float) -> list[str]:
         """Take what was printed; the result is the lines to log."""

@@ -1,10 +1,11 @@
 """What a runner prints, in whatever pieces and amounts: bounded lines, bounded rates, last words."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zmesh.config.box import LauncherLimits
-from zmesh.node.launcher.output import CUT, Output
+from zmesh.node.launcher.output import CUT, Output, split_priority
 
 LIMITS = LauncherLimits(line_bytes_max=10, lines_per_second_max=5, last_words_lines=3)
 
@@ -62,3 +63,17 @@ def test_pieces_make_no_difference(pieces: list[bytes]) -> None:
     whole, cut = Output(limits), Output(limits)
     expected = whole.feed(b"".join(pieces), 1.0) + whole.finish(1.0)
     assert [line for piece in pieces for line in cut.feed(piece, 1.0)] + cut.finish(1.0) == expected
+
+
+def test_last_words_are_told_without_the_priority_before_them() -> None:
+    output = Output(LIMITS)
+    assert output.feed(b"<3>why\n<6>\n<x>", 0.0) == ["<3>why", "<6>"]
+    assert output.last_words == ("why", "", "<x>")
+
+
+@pytest.mark.parametrize(
+    ("line", "priority", "text"),
+    [("<3>why", 3, "why"), ("<0>", 0, ""), ("why <3>", 6, "why <3>"), ("<9>why", 6, "<9>why"), ("", 6, "")],
+)
+def test_a_line_may_begin_with_its_priority(line: str, priority: int, text: str) -> None:
+    assert split_priority(line) == (priority, text)
