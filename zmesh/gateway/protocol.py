@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from zmesh.config.limits import HttpLimits
@@ -67,7 +68,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole; a body may follow."""
+        """The head is whole; a body may follow.
+
+        Raises HttpParserError, which uvicorn answers with 400, for a version that nobody speaks in this form.
+        """
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise HttpParserError("HTTP version")
         super().on_headers_complete()
         self._progress_at = self.loop.time()
         self._in_head = False

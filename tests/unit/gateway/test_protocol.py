@@ -183,6 +183,17 @@ def test_the_end_of_a_connection_is_told_to_who_serves_it() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("version", ["2.0", "3.0", "0.9"])
+def test_a_version_that_no_client_speaks_in_this_form_is_no_request(version: str) -> None:
+    async def test(bench: Bench, connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+        reader, writer = await connect()
+        writer.write(f"GET / HTTP/{version}\r\nhost: a\r\n\r\n".encode())
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        assert bench.scopes == []
+
+    run(test)
+
+
 def test_connections_above_the_bound_are_closed_at_once() -> None:
     async def test(bench: Bench, connect: Any) -> None:
         pairs = [await connect() for _ in range(3)]
