@@ -77,7 +77,7 @@ BUGS = {
         Members,
         "raise_incarnation",
         _never_raised,
-        (41, 13, 84),
+        (29, 41, 13),
         ("who is alive is alive everywhere", "no healthy member is called dead", "tables are equal"),
     ),
     "retry": Bug(
@@ -85,7 +85,7 @@ BUGS = {
         Router,
         "_end_unanswered",
         _retried_after_hand_over,
-        (40, 74, 90),
+        (39, 57, 27),
         ("at most once", "executed"),
     ),
     "departure": Bug(
@@ -93,7 +93,7 @@ BUGS = {
         Members,
         "depart",
         _departure_forgotten,
-        (76, 72, 85),
+        (48, 12, 15),
         ("none comes back from the dead",),
     ),
     "digest": Bug(
@@ -101,7 +101,7 @@ BUGS = {
         Table,
         "digest",
         _bucket_missed,
-        (78, 84, 38),
+        (38, 17),
         ("tables are equal", "who is alive is alive everywhere"),
     ),
     "finger": Bug(
@@ -109,7 +109,7 @@ BUGS = {
         Fingers,
         "drop_node",
         _finger_kept,
-        (94, 32, 44),
+        (39, 29, 35),
         ("nothing is sent to the dead",),
     ),
 }

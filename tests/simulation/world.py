@@ -32,6 +32,8 @@ LAST_ROUND_S = 120.0
 FEW_EXECUTIONS = 1_000
 """A node that remembers fewer ids refuses late ones in the normal course of things."""
 
+UNKNOWN_SHARE = 0.05
+"""Of the requests for a service that no box can have."""
 BURST_SHARE = 0.03
 BURST = 12
 """So many requests come at once now and then."""
@@ -193,7 +195,8 @@ class World:
             return
         gateways = [gateway for box in self.boxes.values() for gateway in box.live_gateways]
         if gateways:
-            gateway, service = self.rng.choice(gateways), self.rng.choice((*self.plan.services, "nowhere"))
+            gateway = self.rng.choice(gateways)
+            service = "nowhere" if self.rng.random() < UNKNOWN_SHARE else self.rng.choice(self.plan.services)
             for _ in range(BURST if self.rng.random() < BURST_SHARE else 1):
                 timeout_s = self.rng.choice(TIMEOUTS_S)
                 gateway.perform(partial(self._ask_as_client, gateway, service, timeout_s))
