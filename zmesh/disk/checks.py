@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from msgspec.structs import asdict
 
 from zmesh.config.address import split_address
 from zmesh.config.node import IPC_PATH_BYTES_MAX, IPC_SOCKETS, MeshConfig, VpnConfig
@@ -26,6 +28,7 @@ IPC_PATH_ROOM = IPC_PATH_BYTES_MAX - 1 - max(map(len, IPC_SOCKETS))
 
 def complaints(settings: Settings) -> Iterator[Complaint]:
     """Everything wrong with settings whose types are right; nothing when they are sound."""
+    yield from _zero_bytes(settings)
     yield from _runtime_dir(settings.node.runtime_dir)
     yield from _vpn(settings.vpn)
     yield from _mesh(settings.mesh)
@@ -33,6 +36,26 @@ def complaints(settings: Settings) -> Iterator[Complaint]:
     for service in settings.service:
         for key, complaint in _service(service):
             yield f"service {service.name!r}: {key}", complaint
+
+
+def _zero_bytes(settings: Settings) -> Iterator[Complaint]:
+    """No path, argument or variable that holds one can be handed to the system."""
+    sections = [(f"{name}.", section) for name, section in asdict(settings).items() if name != "service"]
+    sections += [(f"service {service.name!r}: ", service) for service in settings.service]
+    for prefix, section in sections:
+        for key, value in asdict(section).items():
+            if any("\0" in text for text in _texts(value)):
+                yield f"{prefix}{key}", "there is a zero byte in it: leave it out"
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _runtime_dir(path: str) -> Iterator[Complaint]:
@@ -89,7 +112,7 @@ def _service(service: ServiceConfig) -> Iterator[Complaint]:
         except ValueError as error:
             yield "memory_max", str(error)
     for name in service.env:
-        if not name or "=" in name or "\0" in name + service.env[name]:
+        if not name or "=" in name:
             yield "env", f"{name!r} cannot be set in an environment"
     if service.gpus and "CUDA_VISIBLE_DEVICES" in service.env:
         yield "env", "CUDA_VISIBLE_DEVICES follows from gpus: leave out one of the two"

@@ -162,7 +162,7 @@ class _Draft:
     def _set(self, origin: str, key: str, value: object, base: Path) -> None:
         section, _, name = key.partition(".")
         value = _converted(origin, key, value, _type_of(origin, key))
-        self.values[section][name] = _absolute(str(value), base) if key in PATHS else value
+        self.values[section][name] = _absolute(origin, key, str(value), base) if key in PATHS else value
         self.origins[key] = origin
 
     def _add_services(self, path: Path, tables: object) -> None:
@@ -201,9 +201,9 @@ def _service(path: Path, number: int, table: dict[str, Any]) -> ServiceConfig:
         if key not in values:
             raise ConfigurationError(f"{path}: {where}: {key} is missing")
     if values.get("working_dir"):
-        values["working_dir"] = _absolute(values["working_dir"], path.parent)
+        values["working_dir"] = _absolute(f"{path}: {where}", "working_dir", values["working_dir"], path.parent)
     if "/" in values.get("python", ""):
-        values["python"] = _absolute(values["python"], path.parent)
+        values["python"] = _absolute(f"{path}: {where}", "python", values["python"], path.parent)
     return ServiceConfig(**values)
 
 
@@ -254,6 +254,9 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
     return f"unknown {what} {name!r}" + (f": did you mean {nearest[0]!r}?" if nearest else "")
 
 
-def _absolute(path: str, base: Path) -> str:
+def _absolute(origin: str, key: str, path: str, base: Path) -> str:
     """``path`` from ``base``, its ``~`` filled in; links stay, for an environment's interpreter is one."""
-    return os.path.normpath(base / Path(path).expanduser())
+    try:
+        return os.path.normpath(base / Path(path).expanduser())
+    except RuntimeError:
+        raise ConfigurationError(f"{origin}: {key}: {path}: there is no such user on this machine") from None

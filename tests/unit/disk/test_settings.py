@@ -162,6 +162,19 @@ def test_a_service_of_one_name_in_two_files(load_text: Load, tmp_path: Path) -> 
     assert message.startswith(f"{tmp_path}/conf.d/more.toml: service 'ocr': {tmp_path}/zmesh.toml has a service")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[node]\nstate_dir = '~nobody-of-that-name/x'",
+        SERVICE + "working_dir = '~nobody-of-that-name/x'",
+        SERVICE + "python = '~nobody-of-that-name/bin/python'",
+    ],
+)
+def test_a_home_that_nobody_has_is_refused(text: str, load_text: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"zmesh\.toml: .*: ~nobody-of-that-name/.*: there is no such user"):
+        load_text(text)
+
+
 def test_paths_start_from_the_file_they_stand_in(
     load_text: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
