@@ -275,7 +275,7 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
     """While work of an asker is unfinished it hears a BEAT this often."""
 
     asker_grace_s: float = 1.0
-    """Work whose asker is unroutable is cancelled after this if it may come back over a tunnel, else at once."""
+    """Work whose asker is unroutable is cancelled after this if the asker may connect again, else at once."""
 
     asker_routes_max: int = 16_384
     """Connections of askers kept in mind; four gateways of 4,000 boxes. Above it new ones are answered BUSY."""

@@ -4,8 +4,8 @@ Composes queues, runners, executions, askers and drain; knows no socket and no c
 of the asker and runner kinds with the route it came by, and calls:
 
 - ``unroutable(route, now, header=..., may_return=...)`` when a send found no connection: ``header`` is the message
-  that was refused (a REQUEST so refused came to no runner and goes to another), ``may_return`` says that the asker has
-  a tunnel too and may come back over it; ``RequestEnded.outcome`` is an Outcome or, when not started, a Reason;
+  that was refused (a REQUEST so refused came to no runner and goes to another), ``may_return`` says that the asker may
+  connect again, as another box's gateway does;
 - ``runner_exited(pid, now)`` when a process that a ``RunnerAttached`` named has ended (a pidfd tells, of any process);
 - ``handle_timer(now)`` at ``next_timer()``. After every call it takes ``messages_to_send()`` and each ``next_event()``.
 
@@ -100,11 +100,9 @@ class Dispatcher:
         self.stop_runners(now, service=name)
         del self._services[name]
 
-    def stop_runners(
-        self, now: float, *, service: str | None = None, pid: int | None = None, grace_ms: int = 0
-    ) -> None:
+    def stop_runners(self, now: float, *, service: str | None = None, pid: int | None = None) -> None:
         """STOP to the runners of ``service``, of process ``pid``, or to all: they take nothing new from now on."""
-        self._runners.stop(service, pid, grace_ms, now)
+        self._runners.stop(service, pid, now)
 
     def offers(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
         """Name, slots and content types (none: anything) of every service with a ready runner."""

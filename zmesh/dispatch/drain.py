@@ -22,14 +22,16 @@ class Drain:
     def __init__(self, now: float, limits: DispatchLimits) -> None:
         self._settled_by = now + limits.drain_goaway_s
         self._finished_by = now + limits.drain_finish_s
+        self._asked_max = limits.asker_routes_max
         self._asked: set[Hashable] = set()
         self._awaited: set[Hashable] = set()
         self.settled = False
         """No asker needs to be waited for any more; once true it stays true."""
 
     def ask(self, route: Hashable) -> bool:
-        """Whether this asker has yet to be sent GOAWAY; from now on it counts as sent."""
-        if route in self._asked:
+        """Whether this asker has yet to be sent GOAWAY; from now on it counts as sent. Above the bound nobody is asked
+        any more: what comes is refused as draining, which says the same."""
+        if route in self._asked or len(self._asked) >= self._asked_max:
             return False
         self._asked.add(route)
         self._awaited.add(route)

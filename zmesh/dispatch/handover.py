@@ -101,13 +101,13 @@ class HandOver:
 
     # Runners that stop or die
 
-    def stop(self, service: str | None, pid: int | None, grace_ms: int, now: float) -> None:
+    def stop(self, service: str | None, pid: int | None, now: float) -> None:
         """STOP to the runners of a service, of a process, or to all: they take nothing new from now on."""
         for runner in self._runners:
             if (service is None or runner.service == service) and (pid is None or runner.pid == pid):
                 was_ready = not runner.stopping
                 runner.pool.stop(runner)
-                self._outbox.messages.append(Outgoing(runner.route, Stop(grace_ms)))
+                self._outbox.messages.append(Outgoing(runner.route, Stop()))
                 self._after_leaving(runner, was_ready, now)
 
     def exited(self, pid: int, now: float) -> None:

@@ -14,6 +14,11 @@ def test_each_asker_is_asked_once():
     assert not drain.ask("a")
 
 
+def test_no_more_are_asked_than_are_kept_in_mind():
+    drain = Drain(10.0, DispatchLimits(asker_routes_max=2))
+    assert [drain.ask(route) for route in "abc"] == [True, True, False]
+
+
 def test_it_is_settled_when_all_have_acknowledged_and_stays_so():
     drain = Drain(10.0, LIMITS)
     drain.ask("a")

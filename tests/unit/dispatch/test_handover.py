@@ -317,8 +317,8 @@ def test_a_stopping_runner_gets_nothing_new_and_finishes_what_it_holds():
     box = Box()
     box.runner()
     box.ask(1)
-    box.dispatcher.stop_runners(box.now, grace_ms=500)
-    assert box.take() == [Outgoing("r1", Stop(500))]
+    box.dispatcher.stop_runners(box.now)
+    assert box.take() == [Outgoing("r1", Stop())]
     assert ServiceDown("ocr") in events(box)
     assert given(box.ask(2)) == []
     assert given(box.runner(node_instance=INSTANCE)) == []
