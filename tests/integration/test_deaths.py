@@ -109,4 +109,4 @@ def queued(box: Box, name: str) -> float:
 
 
 def ended(box: Box, outcome: str) -> float:
-    return float(box.node_says("figures")["zmesh_requests_ended"].get(f'outcome="{outcome}"', 0))
+    return float(box.node_says("figures")["zmesh_requests_ended_total"].get(f'outcome="{outcome}"', 0))

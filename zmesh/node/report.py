@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from zmesh import __version__
 from zmesh.dispatch.event import RequestEnded
 from zmesh.node.control import Verb
@@ -95,23 +97,26 @@ class Report:
         """The node's part of GET /metrics: gauges by metric name and label set."""
         node = self._node
         loads = node.dispatcher.loads()
+        oddities = asdict(node.dispatcher.counters)
         return {
             "zmesh_members": {f'state="{state}"': count for state, count in self._state_counts().items()},
             "zmesh_node_uptime_seconds": self._loop.time() - self._started_at,
             "zmesh_node_local_health": node.peer.health,
             "zmesh_queue_depth": {f'service="{load.name}"': load.queued for load in loads},
             "zmesh_requests_running": {f'service="{load.name}"': load.running for load in loads},
-            "zmesh_requests_ended": {f'outcome="{outcome}"': count for outcome, count in self._ended.items()},
-            "zmesh_frames_rejected": {f'socket="{name}"': count for name, count in self._rejected().items()},
-            "zmesh_events_overflows": {
+            "zmesh_requests_ended_total": {f'outcome="{outcome}"': count for outcome, count in self._ended.items()},
+            "zmesh_frames_rejected_total": {f'socket="{name}"': count for name, count in self._rejected().items()},
+            "zmesh_dispatch_total": {f'event="{event}"': count for event, count in oddities.items()},
+            "zmesh_publish_overflows_total": {
                 f'socket="{publisher.name}"': publisher.overflows
                 for publisher in (node.sockets.gossip, node.sockets.events)
             },
         }
 
     def _rejected(self) -> dict[str, int]:
-        routers = self._node.sockets.routers
-        return {name: router.rejected for name, router in routers.items()} | self._node.peers.rejected
+        sockets = self._node.sockets
+        own = (*sockets.routers.values(), sockets.gossip, sockets.events)
+        return {socket.name: socket.rejected for socket in own} | self._node.peers.rejected
 
     def _views(self) -> list[MemberView]:
         return self._node.peer.views(self._loop.time())

@@ -169,7 +169,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(_Collected((*self._families(), *_gauges(figures))))
+        registry.register(_Collected((*self._families(), *_node_families(figures))))
         return generate_latest(registry)
 
     def _families(self) -> Iterable[Metric]:
@@ -200,13 +200,15 @@ class _Collected:
         return self._families
 
 
-def _gauges(figures: Figures) -> Iterator[Metric]:
+def _node_families(figures: Figures) -> Iterator[Metric]:
+    """What ends in ``_total`` only grows; everything else is a gauge."""
     from prometheus_client.metrics_core import Metric
 
     for name, value in figures.items():
         if not _NAME.fullmatch(name):
             continue
-        family = Metric(name, "The node's own figure.", "gauge")
+        kind = "counter" if name.endswith("_total") else "gauge"
+        family = Metric(name.removesuffix("_total"), "The node's own figure.", kind)
         for labels, number in value.items() if isinstance(value, Mapping) else (("", value),):
             family.add_sample(name, dict(_LABEL.findall(labels)), number)
         yield family

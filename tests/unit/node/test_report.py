@@ -45,10 +45,12 @@ def test_status_members_services_figures() -> None:
 
                 figures = answers["figures"]
                 assert figures["zmesh_members"]['state="alive"'] == 2
-                assert figures["zmesh_requests_ended"] == {'outcome="ok"': 1}
+                assert figures["zmesh_requests_ended_total"] == {'outcome="ok"': 1}
                 assert figures["zmesh_queue_depth"] == {'service="echo"': 0}
                 assert figures["zmesh_node_uptime_seconds"] > 0
                 sockets = {"request", "lobby", "gateway.ipc", "runner.ipc", "control.ipc", "peer", "seed", "heard"}
-                assert figures["zmesh_frames_rejected"] == {f'socket="{name}"': 0 for name in sockets}
+                sockets |= {"gossip", "events.ipc"}
+                assert figures["zmesh_dispatch_total"]['event="stray_replies"'] == 0
+                assert figures["zmesh_frames_rejected_total"] == {f'socket="{name}"': 0 for name in sockets}
 
     run(test())

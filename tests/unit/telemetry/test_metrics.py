@@ -69,11 +69,17 @@ def test_exposition_has_durations_and_the_nodes_figures(metrics: Metrics) -> Non
     metrics.answered("/health", 200, 0.003)
     metrics.answered("/health", 200, 0.003)
     text = metrics.exposition(
-        {"zmesh_members": {'state="alive"': 3.0, 'state="dead"': 1.0}, "zmesh_cpu_percent": 12.0, "no metric!": 1.0}
+        {
+            "zmesh_members": {'state="alive"': 3.0, 'state="dead"': 1.0},
+            "zmesh_cpu_percent": 12.0,
+            "zmesh_requests_ended_total": {'outcome="ok"': 2.0},
+            "no metric!": 1.0,
+        }
     ).decode()
     assert 'zmesh_http_request_duration_seconds_count{resource="/health",status="200"} 2.0' in text
     assert 'zmesh_members{state="alive"} 3.0' in text
-    assert "zmesh_cpu_percent 12.0" in text
+    assert "# TYPE zmesh_cpu_percent gauge\nzmesh_cpu_percent 12.0" in text
+    assert '# TYPE zmesh_requests_ended_total counter\nzmesh_requests_ended_total{outcome="ok"} 2.0' in text
     assert "no metric" not in text
 
 
