@@ -87,7 +87,7 @@ _VERDICTS: dict[VerdictKind, _Row] = {
     VerdictKind.NOT_INITIALISED: _Row(503, "not-initialized", "DHT router not initialized"),
     VerdictKind.BUSY: _Row(503, "busy", "No node that offers {service!r} takes more now"),
     VerdictKind.DRAINING: _Row(503, "draining", "Every node that offers {service!r} is draining"),
-    VerdictKind.DEAD: _Row(503, "no-node-alive", "Every node that offered {service!r} is dead"),
+    VerdictKind.DEAD: _Row(503, "no-node-alive", "No node that offers {service!r} can be reached"),
     VerdictKind.DEADLINE: _Row(504, "deadline-passed", "{service!r} did not answer before the deadline"),
     VerdictKind.INVALID: _Row(422, "invalid-input", "{service!r} does not take this input"),
     VerdictKind.UNSUPPORTED: _Row(415, "unsupported-content-type", "{service!r} does not take this content type"),

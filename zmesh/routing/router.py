@@ -207,6 +207,7 @@ class Router:
     def link_up(self, target: Target, now: float) -> None:
         """The shell has a connection to it again: a hint that the path is good.
 
+        Of the own node the shell knows no instance; a request repeated to a later start of it is refused there.
         What was under way when the last one broke may have been lost with it, or its answer: it is sent again, to the
         same instance, which attaches the copy or runs what never came.
         """
@@ -216,7 +217,8 @@ class Router:
         if endpoint is None:
             return
         endpoint.suspect_until = 0.0
-        if endpoint.lost_at is not None and endpoint.instance == target.instance:
+        known = target.node_id == self._home or target.instance == endpoint.instance
+        if endpoint.lost_at is not None and known:
             for flight in endpoint.flights.values():
                 if flight.handed_at <= endpoint.lost_at:
                     self._outbox.append(Outgoing(endpoint.target, flight.repeat(now), flight.body))
@@ -295,10 +297,12 @@ class Router:
         more = flight.attempts < self._limits.attempts_max
         candidate = self._directory.route(flight, now) if more else None
         self._settle(now)
-        if candidate is None or not self._budget.withdraw(now):
-            self._end_with_nobody(flight)
-        else:
+        if candidate is not None and self._budget.withdraw(now):
             self._hand_over(flight, candidate, now)
+            return
+        if candidate is not None or not more:
+            flight.detail += "; no retry is left" if more else f"; {flight.attempts} attempts are the most"
+        self._end_with_nobody(flight)
 
     def _call_off(self, flight: Flight) -> None:
         """Tell who may have it that the answer is no longer wanted; one that was said goodbye to hears nothing more."""

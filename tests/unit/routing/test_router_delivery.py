@@ -231,6 +231,7 @@ def test_no_more_attempts_than_allowed() -> None:
     while request_id not in mesh.verdicts:
         mesh.not_started(mesh.request(request_id))
     assert len(mesh.requests(request_id)) == mesh.verdicts[request_id].attempts == 3
+    assert mesh.verdicts[request_id].detail.endswith("; 3 attempts are the most")
 
 
 def test_no_more_retries_than_the_budget() -> None:
@@ -239,7 +240,9 @@ def test_no_more_retries_than_the_budget() -> None:
         mesh.not_started(mesh.asked()[1])
     requests = [out for out in mesh.sent if isinstance(out.header, Request)]
     assert len(requests) == 10 + 3
-    assert sum(verdict.kind is VerdictKind.BUSY for verdict in mesh.verdicts.values()) == 7
+    refused = [verdict for verdict in mesh.verdicts.values() if verdict.kind is VerdictKind.BUSY]
+    assert len(refused) == 7
+    assert all(verdict.detail.endswith("; no retry is left") for verdict in refused)
 
 
 def test_each_request_pays_into_the_budget() -> None:
