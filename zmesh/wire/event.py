@@ -6,14 +6,13 @@ readable for scripts in any language: fields are added, never renamed.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-import msgspec
 from msgspec import Meta, Struct
 
-from zmesh.errors import LocalProtocolError, RemoteProtocolError
+from zmesh.wire.document import Document
 from zmesh.wire.field import U32, U64, Name, NodeId, Short, Text
-from zmesh.wire.frame import DECODE_ERRORS, ENCODE_ERRORS, LIMITS, Body, Header, message, refusal
+from zmesh.wire.frame import LIMITS, Body, Header, message
 from zmesh.wire.kind import Kind
 from zmesh.wire.membership import State
 from zmesh.wire.record import RECORD_BYTES_MAX
@@ -163,31 +162,16 @@ class LogEvent(_Event, frozen=True, kw_only=True):
 
 Event: TypeAlias = MemberEvent | ServiceEvent | RequestEvent | SocketEvent | LogEvent
 
-_EVENT_BYTES_MAX = LIMITS.inline_body_bytes_max
-
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-    MemberEvent | ServiceEvent | RequestEvent | SocketEvent | LogEvent
+_EVENTS: Document[Event] = Document(
+    "event", MemberEvent | ServiceEvent | RequestEvent | SocketEvent | LogEvent, LIMITS.inline_body_bytes_max
 )
 
 
 def encode_event(event: Event) -> bytes:
     """The body of an EVENT; LocalProtocolError when it does not fit one frame."""
-    try:
-        body = _encode(event)
-    except ENCODE_ERRORS as error:
-        raise LocalProtocolError(f"{type(event).__name__} cannot be written: {error}") from None
-    if len(body) > _EVENT_BYTES_MAX:
-        raise LocalProtocolError(f"{type(event).__name__} of {len(body)} bytes is over {_EVENT_BYTES_MAX}")
-    return body
+    return _EVENTS.encode(event)
 
 
 def decode_event(body: Body) -> Event:
     """The event in an EVENT's body; RemoteProtocolError when it is none, or one that this version does not know."""
-    if len(body) > _EVENT_BYTES_MAX:
-        raise RemoteProtocolError(f"event of {len(body)} bytes is over {_EVENT_BYTES_MAX}")
-    try:
-        event: Event = _decoder.decode(body)
-    except DECODE_ERRORS as error:
-        raise refusal("event", error) from None
-    return event
+    return _EVENTS.decode(body)

@@ -7,14 +7,13 @@ them the signature. The age of a record stands outside, since each hop adds to i
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-import msgspec
 from msgspec import Meta, Struct
 
-from zmesh.errors import LocalProtocolError, RemoteProtocolError
+from zmesh.wire.document import Document
 from zmesh.wire.field import U32, U64, NodeId, ServiceName, Short, Text
-from zmesh.wire.frame import DECODE_ERRORS, ENCODE_ERRORS, LIMITS, refusal
+from zmesh.wire.frame import LIMITS
 
 __all__ = [
     "RECORD_BYTES_MAX",
@@ -129,27 +128,14 @@ class SignedRecord(Struct, frozen=True, array_like=True, gc=False):
     """Time since the owner made it: the sum of the holding times of all hops."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Advertisement | Load | Departure)
+_RECORDS: Document[Record] = Document("record", Advertisement | Load | Departure, RECORD_BYTES_MAX)
 
 
 def encode_record(record: Record) -> bytes:
     """The bytes an owner signs and sends; LocalProtocolError when they are over ``record_bytes_max``."""
-    try:
-        payload = _encode(record)
-    except ENCODE_ERRORS as error:
-        raise LocalProtocolError(f"{type(record).__name__} cannot be written: {error}") from None
-    if len(payload) > RECORD_BYTES_MAX:
-        raise LocalProtocolError(f"{type(record).__name__} of {len(payload)} bytes is over {RECORD_BYTES_MAX}")
-    return payload
+    return _RECORDS.encode(record)
 
 
 def decode_record(payload: bytes) -> Record:
     """The record in ``payload``; RemoteProtocolError when it is none, or of a kind that this version does not know."""
-    if len(payload) > RECORD_BYTES_MAX:
-        raise RemoteProtocolError(f"record of {len(payload)} bytes is over {RECORD_BYTES_MAX}")
-    try:
-        record: Record = _decoder.decode(payload)
-    except DECODE_ERRORS as error:
-        raise refusal("record", error) from None
-    return record
+    return _RECORDS.decode(payload)
