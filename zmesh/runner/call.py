@@ -58,36 +58,37 @@ class Service:
         return self._codec.content_types
 
     def run(self, request: wire.Request, body: Body) -> Answer:
-        """Call the synchronous function and wait for its end. Raises nothing that it raises."""
+        """Call the synchronous function and wait for its end. Raises nothing that service code raises."""
         received_at = time.monotonic()
         refusal = self.refusal(request, received_at, received_at)
         if refusal is not None:
             return refusal
-        try:
-            arguments = self._arguments(request, body, received_at)
-        except InvalidInput as error:
-            return _invalid(request, error)
         started_at = time.monotonic()
         try:
+            # Reading the input runs service code too: its types may check themselves, and raise what they like.
+            try:
+                arguments = self._arguments(request, body, received_at)
+            except InvalidInput as error:
+                return _invalid(request, error)
             return self._returned(request, self._function(*arguments), started_at)
         except BaseException as error:
             # SystemExit too: a service ends its request, not its runner.
             return self._raised(request, error, started_at)
 
     async def run_async(self, request: wire.Request, body: Body, received_at: float) -> Answer:
-        """Await the asynchronous function. Raises nothing that it raises; cancelled, it answers CANCELLED."""
+        """Await the asynchronous function. Raises nothing that service code raises; cancelled, it answers CANCELLED."""
         # A runner of synchronous functions never loads asyncio; one that comes here has it.
         import asyncio
 
         refusal = self.refusal(request, received_at, time.monotonic())
         if refusal is not None:
             return refusal
-        try:
-            arguments = self._arguments(request, body, received_at)
-        except InvalidInput as error:
-            return _invalid(request, error)
         started_at = time.monotonic()
         try:
+            try:
+                arguments = self._arguments(request, body, received_at)
+            except InvalidInput as error:
+                return _invalid(request, error)
             return self._returned(request, await self._function(*arguments), started_at)
         except BaseException as error:
             task = asyncio.current_task()
@@ -152,6 +153,6 @@ def _printable(error: BaseException) -> str:
     """The exception's text, whatever it is made of: UTF-8 can carry it."""
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = "an exception whose text cannot be made"
     return text.encode("utf-8", "replace").decode("utf-8")

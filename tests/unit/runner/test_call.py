@@ -62,6 +62,55 @@ def test_invalid_input_is_answered_without_a_call():
     assert run(typed, content_type="image/png").header.outcome is Outcome.UNSUPPORTED
 
 
+class Checked(msgspec.Struct):
+    """msgspec takes ValueError and TypeError of a ``__post_init__`` for invalid input, and lets all else through."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.text == "asserted":
+            raise AssertionError(self.text)
+        if self.text == "looked up":
+            raise KeyError(self.text)
+        if self.text == "too much":
+            raise MemoryError(self.text)
+        if self.text == "exits":
+            sys.exit(self.text)
+
+
+CHECKED = [
+    ("asserted", "AssertionError"),
+    ("looked up", "KeyError"),
+    ("too much", "MemoryError"),
+    ("exits", "SystemExit"),
+]
+
+
+@pytest.mark.parametrize(("text", "error_type"), CHECKED)
+def test_what_a_type_raises_while_it_is_read_is_answered_like_what_the_function_raises(text, error_type):
+    def typed(document: Checked) -> str:
+        return document.text
+
+    async def typed_async(document: Checked) -> str:
+        return document.text
+
+    body = b'{"text": "%s"}' % text.encode()
+    for answer in (run(typed, body), run_async(typed_async, body)):
+        assert (answer.header.outcome, answer.header.error_type) == (Outcome.RAISED, error_type)
+    assert run(typed, b'{"text": "a"}').header.outcome is Outcome.OK
+
+
+def test_a_device_error_while_the_input_is_read_is_fatal():
+    class Loads(msgspec.Struct):
+        def __post_init__(self) -> None:
+            raise RuntimeError("CUDA error: device lost")
+
+    def typed(document: Loads) -> None:
+        raise AssertionError
+
+    assert run(typed, b"{}").fatal
+
+
 def test_a_request_whose_time_is_over_is_not_started():
     calls = []
     answer = run(calls.append, remaining_ms=0)
@@ -104,12 +153,18 @@ class Unprintable(Exception):
         raise RuntimeError
 
 
+class Exiting(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
         (ValueError("x" * 5_000), "x" * 4_096),
         (ValueError("lone \udc80"), "lone ?"),
         (Unprintable(), "an exception whose text cannot be made"),
+        (Exiting(), "an exception whose text cannot be made"),
         (type("E" * 300, (Exception,), {})(), ""),
     ],
 )
