@@ -117,8 +117,6 @@ class Service:
             detail = f"the service's answer has {len(body)} bytes; at most {LIMITS.body_bytes_max} can be sent"
             log.error("request %s: %s", _name(request), detail)
             return Answer(wire.Reply(request.id, wire.Outcome.TOO_LARGE, run_us=run_us, detail=detail))
-        if len(content_type) > TYPE_LENGTH_MAX:
-            raise ValueError(f"the answer's content type is longer than {TYPE_LENGTH_MAX} characters")
         return Answer(wire.Reply(request.id, wire.Outcome.OK, content_type=content_type, run_us=run_us), body)
 
     def _raised(self, request: wire.Request, error: BaseException, started_at: float) -> Answer:

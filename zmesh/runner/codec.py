@@ -15,6 +15,7 @@ import msgspec
 from zmesh.errors import ConfigurationError, InvalidInput
 from zmesh.runner.service import Request, Response
 from zmesh.wire import Body
+from zmesh.wire.field import SHORT_MAX
 
 __all__ = ["BYTES", "JSON", "Codec", "UnsupportedInput"]
 
@@ -70,9 +71,13 @@ class Codec:
             raise InvalidInput(f"malformed JSON: {error}") from None
 
     def write(self, value: Any) -> tuple[Body, str]:
-        """Body and content type of what the function returned; TypeError when that cannot be written as JSON."""
+        """Body and content type of what the function returned, as bytes and str that a REPLY can carry.
+
+        Raises TypeError or ValueError when it cannot be written as JSON, or is a Response of other things: a Struct
+        checks nothing when it is made.
+        """
         if isinstance(value, Response):
-            return value.body, value.content_type
+            return _plain_body(value.body), _plain_content_type(value.content_type)
         if isinstance(value, bytes | bytearray | memoryview):
             return bytes(value), BYTES
         return self._encoder.encode(value), JSON
@@ -95,6 +100,22 @@ def _parameters(function: Callable[..., Any]) -> tuple[Any, bool]:
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _plain_body(body: object) -> bytes:
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"the Response's body is a {type(body).__name__}, not bytes")
+    return bytes(body)
+
+
+def _plain_content_type(content_type: object) -> str:
+    if not isinstance(content_type, str):
+        raise TypeError(f"the Response's content type is a {type(content_type).__name__}, not a str")
+    if len(content_type) > SHORT_MAX:
+        raise ValueError(f"the Response's content type is longer than {SHORT_MAX} characters")
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"the Response's content type {content_type!a} cannot stand in a header")
+    return str.__str__(content_type)  # of a subclass its own characters, whatever it makes of itself
 
 
 def _is_json(content_type: str) -> bool:

@@ -190,9 +190,18 @@ def test_an_answer_above_the_limit_is_too_large(monkeypatch):
     assert "11 bytes" in answer.header.detail
 
 
-def test_a_content_type_that_cannot_be_sent_is_the_services_fault():
-    answer = run(lambda document: zmesh.Response(b"", "x" * 300))
-    assert answer.header.outcome is Outcome.RAISED
+@pytest.mark.parametrize(
+    ("response", "error_type"),
+    [
+        (zmesh.Response(b"", "x" * 300), "ValueError"),
+        (zmesh.Response(b"", "text/\ud800"), "ValueError"),
+        (zmesh.Response(b"", b"text/plain"), "TypeError"),
+        (zmesh.Response("text", "text/plain"), "TypeError"),
+    ],
+)
+def test_a_response_that_cannot_be_sent_is_the_services_fault(response, error_type):
+    answer = run(lambda document: response)
+    assert (answer.header.outcome, answer.header.error_type) == (Outcome.RAISED, error_type)
 
 
 def run_async(function: Any, body: bytes = b'{"text": "a"}', **fields: Any) -> call.Answer:

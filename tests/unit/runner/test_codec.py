@@ -1,6 +1,7 @@
 """Signatures to input and output."""
 
 from collections.abc import AsyncIterator, Iterator
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -90,6 +91,45 @@ def test_output(value, written):
 def test_output_that_is_no_json_is_a_type_error():
     with pytest.raises(TypeError):
         Codec(takes_anything).write(object())
+
+
+class Type(StrEnum):
+    HTML = "text/html"
+
+
+@pytest.mark.parametrize(
+    ("response", "written"),
+    [
+        (zmesh.Response(bytearray(b"raw"), "text/plain"), (b"raw", "text/plain")),
+        (zmesh.Response(memoryview(b"r.a.w")[::2], "text/plain"), (b"raw", "text/plain")),
+        (zmesh.Response(b"<p>", Type.HTML), (b"<p>", "text/html")),
+        (zmesh.Response(b"", "x" * 255), (b"", "x" * 255)),
+        (zmesh.Response(b"", ""), (b"", "")),
+    ],
+)
+def test_a_response_is_written_as_plain_bytes_and_text(response, written):
+    body, content_type = Codec(takes_anything).write(response)
+    assert (body, content_type) == written
+    assert (type(body), type(content_type)) == (bytes, str)
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "what"),
+    [
+        (zmesh.Response("hello", "text/plain"), TypeError, "body is a str"),
+        (zmesh.Response(None, "text/plain"), TypeError, "body is a NoneType"),
+        (zmesh.Response(7), TypeError, "body is a int"),
+        (zmesh.Response(b"x", b"text/plain"), TypeError, "content type is a bytes"),
+        (zmesh.Response(b"x", None), TypeError, "content type is a NoneType"),
+        (zmesh.Response(b"x", "text/\ud800"), ValueError, "cannot stand in a header"),
+        (zmesh.Response(b"x", "text/plain\r\nX-Admin: 1"), ValueError, "cannot stand in a header"),
+        (zmesh.Response(b"x", "text/é"), ValueError, "cannot stand in a header"),
+        (zmesh.Response(b"x", "x" * 256), ValueError, "longer than 255"),
+    ],
+)
+def test_a_response_that_cannot_be_sent_says_why(response, error, what):
+    with pytest.raises(error, match=what):
+        Codec(takes_anything).write(response)
 
 
 def test_a_second_parameter_gets_the_request():
