@@ -89,8 +89,8 @@ _form_of_kind: dict[int, _Form] = {}
 
 # What msgspec raises on hostile bytes beside its own errors.
 DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
-# What it raises when a field cannot be written at all: a lone surrogate, an integer of more than 64 bits.
-ENCODE_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError)
+# What it raises when a field cannot be written at all: a lone surrogate, an integer of more than 64 bits, an object.
+ENCODE_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError, TypeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,8 @@ def encode(header: Header, body: Body = b"", topic: Topic = Topic.NONE, version:
     """Frames of one message: one, or two when the body is above ``inline_body_bytes_max``.
 
     Raises LocalProtocolError when header or body is above its limit or cannot be written; nothing was sent. The bounds
-    of single fields are the caller's to keep: checking them again here would cost as much as decoding.
+    of single fields are the caller's to keep: checking them again here would cost as much as decoding. A body that is
+    no bytes is found here, since a socket would find it only with the header already under way.
     """
     try:
         kind, _, _, inline_max, body_max = _form_of_type[type(header)]
@@ -149,6 +150,8 @@ def encode(header: Header, body: Body = b"", topic: Topic = Topic.NONE, version:
         raise LocalProtocolError(f"{type(header).__name__} is the header of no kind") from None
     except ENCODE_ERRORS as error:
         raise LocalProtocolError(f"{type(header).__name__} cannot be written: {error}") from None
+    if type(body) is not bytes and not _is_bytes(body):
+        raise LocalProtocolError(f"{type(header).__name__} body is a {type(body).__name__}, not bytes in one piece")
     header_size = len(packed)
     if header_size > _HEADER_MAX:
         raise LocalProtocolError(f"{type(header).__name__} header of {header_size} bytes is over {_HEADER_MAX}")
@@ -159,6 +162,10 @@ def encode(header: Header, body: Body = b"", topic: Topic = Topic.NONE, version:
     if size > body_max:
         raise LocalProtocolError(f"{type(header).__name__} body of {size} bytes is over {body_max}")
     return [prefix + packed, body]
+
+
+def _is_bytes(body: object) -> bool:
+    return body.c_contiguous if isinstance(body, memoryview) else isinstance(body, bytes | bytearray)
 
 
 def decode(frames: Sequence[Any], dialect: Dialect) -> tuple[Any, Body]:

@@ -148,10 +148,19 @@ def test_encode_refuses_what_a_receiver_would() -> None:
         encode(Digest("gpu-1", OTHER, (2**64 - 1,) * 40_000))
 
 
-@pytest.mark.parametrize("bad", [Reply(ID, 0, detail="\udcff"), Cancel((2**64, 1)), Cancel((-(2**63) - 1, 1))])
+@pytest.mark.parametrize(
+    "bad",
+    [Reply(ID, 0, detail="\udcff"), Reply(ID, 0, content_type=object()), Cancel((2**64, 1)), Cancel((-(2**63) - 1, 1))],
+)
 def test_encode_refuses_what_cannot_be_written(bad: Header) -> None:
     with pytest.raises(LocalProtocolError, match="cannot be written"):
         encode(bad)
+
+
+@pytest.mark.parametrize("body", ["text", "text" * 100_000, None, 7, [1], memoryview(b"x" * 200_000)[::2]])
+def test_encode_refuses_a_body_that_is_no_bytes(body: object) -> None:
+    with pytest.raises(LocalProtocolError, match=r"Reply body is a \w+, not bytes in one piece"):
+        encode(Reply(ID, 0), body)  # type: ignore[arg-type]
 
 
 def test_encode_refuses_a_header_of_no_kind() -> None:
