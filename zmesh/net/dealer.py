@@ -29,8 +29,9 @@ class DealerSocket(LoopSocket):
     """A DEALER of one dialect and one peer.
 
     ``on_message(header, body)`` for each legal message; a body above 64 KiB is a view of the frame it came in.
-    ``on_refused(header)`` for each message that libzmq did not take within ``connect_timeout_s``, and when this socket
-    is closed: it certainly was not handed over. ``on_up()``, ``on_lost()``: the connection is there, is gone.
+    ``on_refused(header)`` for each message that libzmq did not take within ``connect_timeout_s``, or refused for good,
+    and when this socket is closed: it certainly was not handed over. ``on_up()``, ``on_lost()``: the connection is
+    there, is gone.
     """
 
     def __init__(
@@ -130,19 +131,20 @@ class DealerSocket(LoopSocket):
     def _flush(self) -> None:
         outbox = self._outbox
         while outbox:
-            if not self._offer(outbox.messages[0].frames):
+            try:
+                # One refused half-way is undone by libzmq and starts anew.
+                send(self._send_frame, outbox.messages[0].frames)
+            except zmq.Again:
                 self._blocked = True
                 self._arm_expiry()
                 return
-            outbox.popleft()
-
-    def _offer(self, frames: list[Body]) -> bool:
-        """Whether libzmq took the message. One refused half-way is undone by libzmq and starts anew."""
-        try:
-            send(self._send_frame, frames)
-        except zmq.Again:
-            return False
-        return True
+            except Exception:
+                # It will not go the next time either, and must not keep what waits behind it.
+                header = outbox.popleft().header
+                log.exception("%s: a %s cannot be sent", self.name, type(header).__name__)
+                self._call(self._on_refused, header)
+            else:
+                outbox.popleft()
 
     def _arm_expiry(self) -> None:
         if self._expiry is None and self._outbox:

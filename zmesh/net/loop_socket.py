@@ -105,7 +105,7 @@ class LoopSocket(ABC):
         try:
             if self._has_outgoing():
                 self._flush()
-            unsettled = (readable or self._get(EVENTS) & POLLIN) and self._drain()
+            unsettled = self._drain(readable)
             if self._has_outgoing() and not self.closed:
                 self._flush()
                 unsettled = True
@@ -114,8 +114,11 @@ class LoopSocket(ABC):
             if (unsettled or self._blocked) and not self.closed:
                 self._settle()
 
-    def _drain(self) -> bool:
-        """Receive; whether there may be more than the burst allowed."""
+    def _drain(self, readable: bool) -> bool:
+        """Receive what there is; whether there may be more than the burst allowed."""
+        # A message that was refused may have made its owner close this.
+        if self.closed or not (readable or self._get(EVENTS) & POLLIN):
+            return False
         try:
             self._receive_burst(self._limits.burst_messages_max)
         except zmq.Again:

@@ -250,3 +250,48 @@ def test_a_callback_that_raises_is_logged_and_one_that_closes_ends_it(new_loop, 
 
     run(new_loop, test())
     assert "dealer: a callback failed" in caplog.text
+
+
+def fail_to_send(dealer, serial):
+    """libzmq refuses the message of this serial for good."""
+    really_send = dealer.socket._send_frame
+    frame = encode(request(serial))[0]
+
+    def send_frame(data, *flags):
+        if data == frame:
+            raise zmq.ZMQError(zmq.EINVAL)
+        really_send(data, *flags)
+
+    dealer.socket._send_frame = send_frame
+
+
+def test_a_message_that_cannot_be_sent_is_refused_and_blocks_none_behind_it(new_loop, caplog):
+    async def test():
+        async with pair() as (router, dealer):
+            fail_to_send(dealer, 1)
+            for serial in range(3):
+                assert dealer.socket.send(request(serial))
+            await wait_until_async(lambda: router.serials == [0, 2], SOON_S)
+            assert [header.id[1] for header in dealer.refused] == [1]
+            assert dealer.socket.waiting == 0
+
+    run(new_loop, test())
+    assert "dealer: a Request cannot be sent" in caplog.text
+
+
+def test_it_may_be_closed_when_a_message_is_refused(new_loop):
+    async def test():
+        async with pair() as (_router, dealer):
+            fail_to_send(dealer, 0)
+            refused = []
+
+            def on_refused(header):
+                refused.append(header.id[1])
+                dealer.socket.close()
+
+            dealer.socket._on_refused = on_refused
+            dealer.socket.send(request(0))
+            await wait_until_async(lambda: dealer.socket.closed, SOON_S)
+            assert refused == [0]
+
+    run(new_loop, test())
