@@ -27,7 +27,7 @@ from zmesh.membership.intake import Intake
 from zmesh.membership.members import Members
 from zmesh.membership.outgoing import Answer, Dial, Outgoing
 from zmesh.membership.sync import Sync
-from zmesh.membership.table import Table
+from zmesh.membership.table import Table, place_of
 from zmesh.membership.view import comparable
 from zmesh.wire.membership import Claim, Delta, Digest, RecordKind, State, Versions
 from zmesh.wire.record import Record, ServiceOffer
@@ -175,6 +175,71 @@ def test_a_death_of_one_held_alive_becomes_a_suspicion(swapped: bool) -> None:
     assert others(learner)[0][1] is State.SUSPECT
 
 
+def strangers(*, limits: MembershipLimits = LIMITS) -> tuple[Node, Node]:
+    """As ``pair``, but neither has a record of the other, so that only what the test adds differs."""
+    first, second = pair(limits=limits)
+    first.table.forget("b")
+    second.table.forget("a")
+    return first, second
+
+
+def test_a_death_alone_is_told_without_being_asked() -> None:
+    first, second = strangers()
+    for node in (first, second):
+        node.take(advertisement("c"))
+    first.bury("c")
+    went = exchange(first, second)
+    (delta,) = [header for header in went if isinstance(header, Delta)]
+    assert [(said.node_id, said.state) for said in delta.claims] == [("c", State.DEAD)]
+    assert (delta.records, delta.wanted) == ((), ())
+
+
+def test_a_record_alone_is_told_without_being_asked() -> None:
+    first, second = strangers()
+    first.take(advertisement("c"))
+    went = exchange(first, second)
+    (delta,) = [header for header in went if isinstance(header, Delta)]
+    assert len(delta.records) == 1
+    assert (delta.claims, delta.wanted) == ((), ())
+
+
+# What is asked for.
+
+
+def wanted(first: Node, second: Node) -> list[tuple[str, RecordKind]]:
+    """What ``first`` asks ``second`` for."""
+    return [key for header in exchange(first, second) for key in getattr(header, "wanted", ())]
+
+
+def one_bucket() -> tuple[Node, Node]:
+    """Whatever differs, all that is held is compared."""
+    return strangers(limits=msgspec.structs.replace(LIMITS, sync_buckets=1))
+
+
+def test_what_is_lacking_or_older_here_is_asked_for_and_what_is_the_same_is_not() -> None:
+    first, second = one_bucket()
+    first.take(advertisement("c"), advertisement("d"))
+    second.take(advertisement("c"), advertisement("d", sequence=2), advertisement("e"))
+    assert sorted(wanted(first, second)) == [("d", RecordKind.ADVERTISEMENT), ("e", RecordKind.ADVERTISEMENT)]
+
+
+def test_what_its_owner_said_before_it_left_is_not_asked_for() -> None:
+    first, second = one_bucket()
+    first.take(departure("c", incarnation=2))
+    second.take(advertisement("c", incarnation=2), load("c", incarnation=2))
+    assert wanted(first, second) == []
+
+
+def test_what_a_start_says_that_does_not_outrank_the_known_one_is_not_asked_for() -> None:
+    first, second = one_bucket()
+    first.take(advertisement("c"))
+    second.take(advertisement("c", instance=0x99), load("c", instance=0x99))
+    assert wanted(first, second) == []
+
+
+# Deaths.
+
+
 def test_a_death_already_known_is_not_told_again() -> None:
     first, second = pair()
     for node in (first, second):
@@ -213,11 +278,65 @@ def test_many_differences_take_several_bounded_exchanges() -> None:
     assert len(others(first)) == 50
 
 
-def test_what_did_not_fit_is_gone_on_with_soon() -> None:
+def test_what_did_not_fit_is_gone_on_with_soon_and_with_the_same_member() -> None:
     first, second = pair(limits=msgspec.structs.replace(LIMITS, delta_records_max=1))
     second.take(advertisement("c"), advertisement("d"), advertisement("e"))
     exchange(first, second)
     assert first.sync.next_timer() == LIMITS.gossip_interval_s
+    first.sync.handle_timer(LIMITS.gossip_interval_s)
+    assert [(message.to, type(message.header)) for message in first.outbox] == [(Dial(request_address("b")), Digest)]
+
+
+def test_when_all_did_fit_nothing_is_gone_on_with() -> None:
+    first, second = strangers(limits=msgspec.structs.replace(LIMITS, delta_records_max=2))
+    second.take(advertisement("c"), advertisement("d"))
+    exchange(first, second)
+    assert others(first) == others(second)
+    assert first.sync.next_timer() == float("inf")
+
+
+def answer_to(node: Node, buckets: tuple[int, ...]) -> Versions:
+    node.sync.receive_digest(Digest("b", INSTANCE["b"], buckets), "route", 0.0)
+    (versions,) = node.sent()
+    assert isinstance(versions, Versions)
+    return versions
+
+
+def test_of_many_differing_buckets_each_has_its_turn_to_be_told_first() -> None:
+    limits = msgspec.structs.replace(LIMITS, sync_buckets=2, sync_versions_max=1)
+    node = Node("a", limits=limits)
+    for number in range(20):
+        node.take(msgspec.structs.replace(advertisement("c"), node_id=f"n{number}"))
+    named = [answer_to(node, (0, 0)).buckets for _ in range(4)]
+    assert sorted(set(named)) == [(0,), (1,)]
+    assert named[0] == named[2] != named[1] == named[3]
+
+
+@pytest.mark.parametrize(("room", "buckets"), [(4, 2), (3, 1)])
+def test_versions_go_up_to_their_bound(room: int, buckets: int) -> None:
+    node = Node("a", limits=msgspec.structs.replace(LIMITS, sync_buckets=2, sync_versions_max=room))
+    node.table.forget("b")
+    for number in in_two_buckets(2):
+        node.take(msgspec.structs.replace(advertisement("c"), node_id=f"n{number}"))
+    versions = answer_to(node, (0, 0))
+    assert (len(versions.buckets), len(versions.versions)) == (buckets, 2 * buckets)
+
+
+@pytest.mark.parametrize(("room", "buckets"), [(4, 2), (3, 1)])
+def test_deaths_beside_the_versions_go_up_to_their_bound(room: int, buckets: int) -> None:
+    node = Node("a", limits=msgspec.structs.replace(LIMITS, sync_buckets=2, sync_claims_max=room))
+    node.table.forget("b")
+    for number in in_two_buckets(2):
+        node.members.apply(Claim(f"n{number}", 1, 1, State.DEAD), 0.0)
+    node.mark()
+    versions = answer_to(node, (0, 0))
+    assert (len(versions.buckets), len(versions.claims)) == (buckets, 2 * buckets)
+
+
+def in_two_buckets(each: int) -> list[int]:
+    """Numbers such that ``each`` of the ids n<number> are in either of two buckets."""
+    even, odd = ([number for number in range(40) if place_of(f"n{number}") % 2 == half][:each] for half in (0, 1))
+    return even + odd
 
 
 def test_a_bucket_too_big_for_a_message_is_told_in_part() -> None:
@@ -245,6 +364,19 @@ def test_versions_nobody_asked_for_are_ignored() -> None:
     first.sync.receive_versions(Versions("zz", 1, (1,), (), (dead,)), 0.0)
     assert first.outbox == []
     assert first.members.take_changes() == []
+
+
+def test_an_exchange_stays_open_while_other_timers_go_off() -> None:
+    first, second = pair()
+    second.take(advertisement("c"))
+    first.sync.soon("b", 0.0)
+    first.sync.handle_timer(0.0)
+    (digest,) = first.sent()
+    second.sync.receive_digest(digest, "route", 0.0)
+    (versions,) = second.sent()
+    first.sync.handle_timer(LIMITS.sync_interval_s - 0.1)
+    first.sync.receive_versions(versions, LIMITS.sync_interval_s - 0.1)
+    assert [type(header) for header in first.sent()] == [Delta]
 
 
 def test_an_exchange_is_open_only_for_a_while() -> None:
