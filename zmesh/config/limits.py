@@ -168,6 +168,12 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
     header_timeout_s: float = 10.0
     """A connection without a whole request head for so long is closed; keep-alive pauses have their own bound."""
 
+    head_bytes_max: int = 65_536
+    """A request's target and headers: a head costs the whole worker the time to read it. Above it 431."""
+
+    headers_max: int = 128
+    """Headers of one request, likewise."""
+
     keep_alive_s: int = 75
     """An idle connection is kept so long: longer than proxies and client pools keep theirs."""
 

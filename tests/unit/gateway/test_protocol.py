@@ -13,7 +13,7 @@ from tests.polling import wait_until_async
 from zmesh.config.limits import HttpLimits
 from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol, sweep
 
-LIMITS = HttpLimits(header_timeout_s=10.0, connections_max=2)
+LIMITS = HttpLimits(header_timeout_s=10.0, connections_max=2, head_bytes_max=1_000, headers_max=8)
 BODY_TIMEOUT_S = 30.0
 HEAD = b"POST /service/s HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
 
@@ -23,6 +23,12 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 class Protocol(BoundedHttpProtocol):
     limits = LIMITS
     body_timeout_s = BODY_TIMEOUT_S
+    taken = 0
+    """Bytes that came, of all connections of a test."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        Protocol.taken += len(data)
 
 
 class Bench:
@@ -32,6 +38,7 @@ class Bench:
         self.state = ServerState()
         self.scopes: list[dict[str, Any]] = []
         self.events: list[str] = []
+        self.bodies: list[bytes] = []
         self.answer = asyncio.Event()
         self.answer.set()
         self.lost = asyncio.Event()
@@ -39,11 +46,13 @@ class Bench:
     async def application(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         self.scopes.append(scope)
         scope["extensions"][EXTENSION].on_lost = self.lost.set
-        more = True
+        more, body = True, b""
         while more:
             event = await receive()
             self.events.append(event["type"])
+            body += event.get("body", b"")
             more = event.get("more_body", False)
+        self.bodies.append(body)
         await self.answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
@@ -54,6 +63,7 @@ class Bench:
 
 def run(test: Callable[[Bench, Callable[[], Awaitable[tuple[Reader, Writer]]]], Awaitable[None]]) -> None:
     async def main() -> None:
+        Protocol.taken = 0
         bench = Bench()
         config = Config(bench.application, http=Protocol, lifespan="off", interface="asgi3", log_config=None)
         loop = asyncio.get_running_loop()
@@ -82,6 +92,15 @@ def run(test: Callable[[Bench, Callable[[], Awaitable[tuple[Reader, Writer]]]], 
     asyncio.run(main())
 
 
+async def say(bench: Bench, writer: Writer, *pieces: bytes) -> None:
+    """Each piece in a segment of its own; none when the connection has ended, for a write would lose its answer."""
+    for piece in pieces:
+        if bench.state.connections:
+            taken = Protocol.taken + len(piece)
+            writer.write(piece)
+            await settle(lambda taken=taken: Protocol.taken >= taken)  # type: ignore[misc]
+
+
 async def settle(condition: Callable[[], object]) -> None:
     await wait_until_async(condition, 5, interval_s=0.001)
 
@@ -94,7 +113,7 @@ def test_a_head_that_does_not_come_closes_the_connection(sent: bytes) -> None:
         await settle(lambda: bench.state.connections)
         if sent:
             (protocol,) = bench.state.connections
-            await settle(lambda: protocol.headers is not None)
+            await settle(lambda: protocol.scope is not None)
         bench.sweep_after(9.0)
         assert len(bench.state.connections) == 1
         bench.sweep_after(11.0)
@@ -183,13 +202,127 @@ def test_the_end_of_a_connection_is_told_to_who_serves_it() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("version", ["2.0", "3.0", "0.9"])
-def test_a_version_that_no_client_speaks_in_this_form_is_no_request(version: str) -> None:
-    async def test(bench: Bench, connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def refusal(reader: Reader, status: int) -> dict[str, Any]:
+    """The problem document that is the last thing said on the connection."""
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"content-type: application/problem+json" in head
+    document: dict[str, Any] = json.loads(body)
+    assert (document["status"], document["executed"], document["retryable"]) == (status, "no", False)
+    return document
+
+
+@pytest.mark.parametrize(
+    "request_line", ["GET / HTTP/2.0", "GET / HTTP/3.0", "GET / HTTP/0.9", "CONNECT a:1 HTTP/1.1", "nonsense"]
+)
+def test_what_is_no_request_is_refused(request_line: str) -> None:
+    async def test(bench: Bench, connect: Any) -> None:
         reader, writer = await connect()
-        writer.write(f"GET / HTTP/{version}\r\nhost: a\r\n\r\n".encode())
-        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.write(f"{request_line}\r\nhost: a\r\n\r\n".encode())
+        await refusal(reader, 400)
         assert bench.scopes == []
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"x" * 1_100 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"x%d: y\r\n" % n for n in range(9)) + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"x: " + b"y" * 400 + b"\r\n" for n in range(3)) + b"\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"y" * 5_000,  # which does not end
+        b"\r\n" * 2_500,
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx: " + b"y" * 5_000,
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+        + b"".join(b"x: " + b"y" * 99 + b"\r\n" for _ in range(11)),
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"x" * 5_000,
+    ],
+    ids=["target", "headers", "header bytes", "endless header", "nothing", "endless trailer", "trailers", "extension"],
+)
+def test_a_head_above_the_bound_is_refused(head: bytes) -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        await settle(lambda: bench.state.connections)
+        await say(bench, writer, *(head[start : start + 600] for start in range(0, len(head), 600)))
+        await refusal(reader, 431)
+
+    run(test)
+
+
+def test_a_head_within_the_bound_is_none_too_many_however_much_body_follows() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nx: " + b"y" * 900 + b"\r\ncontent-length: 5000\r\n\r\n" + b"z" * 5_000)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+UPGRADE = (
+    b"POST /service/s HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "pieces", [(UPGRADE + b"1234",), (UPGRADE, b"1234"), (UPGRADE[:40], UPGRADE[40:], b"12", b"34")]
+)
+def test_an_upgrade_is_not_taken_up_and_costs_nothing(pieces: tuple[bytes, ...]) -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        await settle(lambda: bench.state.connections)
+        for _ in range(2):
+            await say(bench, writer, *pieces)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        assert bench.bodies == [b"1234", b"1234"]
+        assert b"upgrade" not in dict(bench.scopes[0]["headers"])
+
+    run(test)
+
+
+def test_a_request_that_waits_behind_another_is_not_hurried_and_spoils_no_answer() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.answer.clear()
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234" + HEAD + b"1")
+        await settle(lambda: bench.events)
+        bench.sweep_after(1_000)
+        bench.answer.set()
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        await settle(lambda: len(bench.scopes) == 2)
+        bench.sweep_after(BODY_TIMEOUT_S + 1)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408")
+
+    run(test)
+
+
+def test_nonsense_behind_a_request_is_not_taken_for_its_answer() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.answer.clear()
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234")
+        await settle(lambda: bench.events)
+        writer.write(b"nonsense\r\n\r\n" + HEAD + b"1234")
+        (protocol,) = bench.state.connections
+        await settle(lambda: protocol._problem is not None)
+        bench.answer.set()
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"ok")
+        assert len(bench.scopes) == 1
+
+    run(test)
+
+
+def test_nonsense_within_a_body_ends_the_request() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await settle(lambda: bench.events)
+        writer.write(b"nonsense\r\n")
+        await refusal(reader, 400)
+        await settle(lambda: bench.events[-1] == "http.disconnect")
 
     run(test)
 
