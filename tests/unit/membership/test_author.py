@@ -43,6 +43,17 @@ def test_an_advertisement_is_written_when_it_differs() -> None:
     assert record.made_at == 2.0
 
 
+def test_an_advertisement_says_where_its_node_is_and_what_it_runs() -> None:
+    who = msgspec.structs.replace(identity("a"), version="1.2.3", http_port=8080)
+    own = Author(who, members(), table(), UNSIGNED, LIMITS)
+    own.reissue(0.0)
+    record = own.records()[0].record
+    assert isinstance(record, Advertisement)
+    assert (record.node_id, record.instance, record.incarnation) == (who.node_id, who.instance, 1)
+    assert (record.request_address, record.gossip_address) == (who.request_address, who.gossip_address)
+    assert (record.version, record.http_port) == ("1.2.3", 8080)
+
+
 def test_reissue_says_the_same_at_the_present_incarnation() -> None:
     found = members()
     own = author(found)

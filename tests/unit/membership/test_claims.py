@@ -3,20 +3,22 @@
 import math
 
 import msgspec
+import pytest
 
 from tests.unit.membership.parts import LIMITS, claim
 from zmesh.membership.claims import ClaimQueue
 from zmesh.wire.membership import State
 
 
-def test_a_claim_rides_so_many_times_and_rests() -> None:
+@pytest.mark.parametrize("members", [9, 10])
+def test_a_claim_rides_so_many_times_and_rests(members: int) -> None:
     queue = ClaimQueue(LIMITS)
     said = claim("b", State.SUSPECT)
     queue.push(said, 0.0, publish=False)
     rides = 0
-    while queue.riders(10, 0.0):
+    while queue.riders(members, 0.0):
         rides += 1
-    assert rides == math.ceil(LIMITS.claim_transmits_mult * math.log10(11))
+    assert rides == math.ceil(LIMITS.claim_transmits_mult * math.log10(members + 1))
     assert not queue.has_unpublished
 
 
@@ -45,6 +47,14 @@ def test_accusers_are_told_apart_until_something_stronger_is_known() -> None:
     queue.push(claim("b", State.ALIVE, incarnation=2), 0.0, publish=True)
     assert [said.state for said in queue.riders(100, 0.0)] == [State.ALIVE]
     assert [said.state for said in queue.publication(0.0)] == [State.ALIVE]
+
+
+@pytest.mark.parametrize("state", [State.ALIVE, State.DEAD])
+def test_what_is_no_accusation_is_said_once_whoever_says_it(state: State) -> None:
+    queue = ClaimQueue(LIMITS)
+    for accuser in "xy":
+        queue.push(claim("b", state, accuser=accuser), 0.0, publish=True)
+    assert len(queue.riders(100, 0.0)) == len(queue.publication(0.0)) == 1
 
 
 def test_publication_is_once_and_bounded() -> None:

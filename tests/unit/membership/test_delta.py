@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.unit.membership.parts import LIMITS, advertisement, claim, load, members, stored, table
 from zmesh import wire
 from zmesh.config.limits import WireLimits
 from zmesh.membership.delta import Parcel
 from zmesh.membership.members import Members
+from zmesh.membership.table import Stored
 from zmesh.wire.membership import Delta, RecordKind, State
-from zmesh.wire.record import ServiceOffer
+from zmesh.wire.record import Record, ServiceOffer, encode_record
 
 
 def dead(*node_ids: str) -> Members:
@@ -56,6 +58,57 @@ def test_their_size_is_bounded_but_one_always_fits() -> None:
     parcel = Parcel(members(), table(), msgspec.structs.replace(LIMITS, delta_bytes_max=10), 0.0)
     parcel.add_all([stored(advertisement("b")), stored(advertisement("c"))])
     assert len(parcel.records) == 1
+
+
+def sealed(record: Record) -> Stored:
+    return Stored(record, encode_record(record), b"s" * 64, 0.0)
+
+
+def bytes_of(*records: Stored) -> int:
+    return sum(len(each.payload) + len(each.signature) + ENVELOPE_BYTES_MAX for each in records)
+
+
+ENVELOPE_BYTES_MAX = 24
+"""Of what msgpack adds to payload and signature of one record, and of its age."""
+
+
+@pytest.mark.parametrize(("spare", "fit"), [(0, 3), (-1, 2)])
+def test_their_size_with_signatures_and_envelopes_goes_up_to_the_bound(spare: int, fit: int) -> None:
+    records = [sealed(advertisement(node_id)) for node_id in "bcd"]
+    room = bytes_of(*records) + spare
+    parcel = Parcel(members(), table(), msgspec.structs.replace(LIMITS, delta_bytes_max=room), 0.0)
+    parcel.add_all(records)
+    assert len(parcel.records) == fit
+    assert parcel.is_full == (fit < 3)
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_a_node_whose_records_end_at_the_bound_fits(spare: int, fits: bool) -> None:
+    held = table()
+    for node_id in "bc":
+        held.store(sealed(advertisement(node_id)))
+    room = bytes_of(*held.of("b"), *held.of("c")) + spare
+    parcel = Parcel(members(), held, msgspec.structs.replace(LIMITS, delta_bytes_max=room), 0.0)
+    assert parcel.add_node("b")
+    assert parcel.add_node("c") is fits
+    assert parcel.is_full is not fits
+
+
+def test_a_node_whose_first_record_would_fit_waits_for_the_others() -> None:
+    held = table()
+    for record in (advertisement("b"), advertisement("c"), load("c")):
+        held.store(sealed(record))
+    room = bytes_of(*held.of("b"), *held.of("c")[:1])
+    parcel = Parcel(members(), held, msgspec.structs.replace(LIMITS, delta_bytes_max=room), 0.0)
+    assert parcel.add_node("b")
+    assert not parcel.add_node("c")
+    assert len(parcel.records) == 1
+
+
+def test_a_death_without_records_is_told_too() -> None:
+    parcel = Parcel(dead("b"), table(), LIMITS, 0.0)
+    assert parcel.add_node("b")
+    assert [said.node_id for said in parcel.claims] == ["b"]
 
 
 def test_all_go_when_all_fit() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.membership.parts import LIMITS, advertisement, claim, departure, load, members, signed, table
+from tests.unit.membership.parts import INSTANCE, LIMITS, advertisement, claim, departure, load, members, signed, table
+from zmesh.membership.event import Rejected
 from zmesh.membership.identity import UNSIGNED
 from zmesh.membership.intake import REJECTIONS_MAX, Intake
 from zmesh.membership.members import INCARNATION_MAX, Members
@@ -19,10 +20,12 @@ class Checked:
 
     def __init__(self) -> None:
         self.checks = 0
+        self.checked: list[tuple[str, bytes]] = []
         self.credentials = UNSIGNED._replace(verify=self.verify)
 
     def verify(self, node_id: str, payload: bytes, signature: bytes) -> bool:
         self.checks += 1
+        self.checked.append((node_id, payload))
         return signature == b"ok"
 
 
@@ -65,11 +68,20 @@ def test_a_bad_signature_changes_nothing_and_is_reported() -> None:
     assert "signature" in rejected.reason
 
 
+def test_a_signature_is_checked_over_the_owners_bytes_against_the_owners_key() -> None:
+    checked = Checked()
+    record = signed(advertisement("b"), signature=b"ok")
+    intake(checked=checked).take([record], "c", 0.0)
+    assert checked.checked == [("b", record.payload)]
+
+
 def test_what_is_no_record_is_reported_and_the_rest_is_taken() -> None:
     machine = intake()
     records = [SignedRecord(b"\xc1"), signed(advertisement("b"))]
     assert len(machine.take(records, "mallory", 0.0)) == 1
-    assert [rejected.node_id for rejected in machine.rejections] == ["mallory"]
+    (rejected,) = machine.rejections
+    assert rejected.node_id == "mallory"
+    assert "record" in rejected.reason
 
 
 def test_rejections_are_bounded() -> None:
@@ -84,6 +96,15 @@ def test_load_is_taken_from_members_only_and_while_it_is_fresh() -> None:
     assert take(machine, load("c")) == []
     assert take(machine, load("b"), age_s=LIMITS.load_age_max_s) == []
     assert take(machine, load("b", sequence=2), age_s=1.0) == [load("b", sequence=2)]
+
+
+def test_load_at_a_higher_incarnation_is_a_sign_of_life() -> None:
+    found = members("b")
+    found.apply(claim("b", State.SUSPECT), 0.0)
+    assert take(intake(found), load("b", incarnation=2)) != []
+    member = found.get("b")
+    assert member is not None
+    assert (member.state, member.instance, member.incarnation) == (State.ALIVE, INSTANCE["b"], 2)
 
 
 def test_an_older_record_of_the_dead_is_kept_but_brings_nobody_back() -> None:
@@ -148,7 +169,7 @@ def test_a_full_table_takes_no_newcomer() -> None:
     found = members("b", limits=limits)
     machine = Intake(found, table(), UNSIGNED, limits)
     assert take(machine, advertisement("c"), departure("d"), advertisement("b")) == [advertisement("b")]
-    assert [rejected.node_id for rejected in machine.rejections] == ["c", "d"]
+    assert machine.rejections == [Rejected("c", "the table is full"), Rejected("d", "the table is full")]
 
 
 @pytest.mark.parametrize("record", [advertisement("b", incarnation=INCARNATION_MAX + 1), advertisement("a")])
@@ -169,6 +190,23 @@ def test_a_record_of_an_earlier_start_of_this_node_is_a_pretender() -> None:
     take(machine, earlier, load("a", instance=0x99, incarnation=5), age_s=1.0)
     assert machine.pretender == earlier
     assert found.own.incarnation == 1
+
+
+def test_a_pretender_is_one_that_is_not_below_this_node() -> None:
+    found = members()
+    found.raise_incarnation(4)
+    machine = intake(found)
+    take(machine, advertisement("a", instance=0x99, incarnation=4))
+    assert machine.pretender is None
+    take(machine, advertisement("a", instance=0x99, incarnation=5))
+    assert machine.pretender == advertisement("a", instance=0x99, incarnation=5)
+
+
+def test_the_highest_incarnation_of_all_is_believed() -> None:
+    machine = intake()
+    highest = advertisement("a", instance=0x99, incarnation=INCARNATION_MAX)
+    assert take(machine, highest, advertisement("b", incarnation=INCARNATION_MAX)) != []
+    assert machine.pretender == highest
 
 
 def test_a_departure_of_an_earlier_start_is_gone_above() -> None:

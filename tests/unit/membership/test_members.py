@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.membership.parts import INSTANCE, LIMITS, claim, identity, meet, members
+from tests.unit.membership.parts import (
+    INSTANCE,
+    LIMITS,
+    claim,
+    gossip_address,
+    identity,
+    meet,
+    members,
+    request_address,
+)
 from zmesh.membership.member import Member
 from zmesh.membership.members import INCARNATION_MAX, Members
 from zmesh.wire.membership import Claim, State
@@ -42,7 +51,7 @@ def test_whoever_says_where_it_is_is_met() -> None:
     assert found.take_changes() == []
     assert meet(found, "b")
     (change,) = found.take_changes()
-    assert change.arrived
+    assert (change.arrived, change.first_hand, change.claim) == (True, False, None)
     assert change.member.state is State.ALIVE
     assert [member.node_id for member in found] == ["a", "b"]
     assert (len(found), found.here_count) == (2, 2)
@@ -94,8 +103,39 @@ def test_a_member_known_by_hearsay_arrives_when_it_says_where_it_is() -> None:
     assert found.next_target() is None
     found.take_changes()
     assert meet(found, "b", incarnation=2)
-    assert [change.arrived for change in found.take_changes()] == [True]
+    (change,) = found.take_changes()
+    assert (change.arrived, change.first_hand, change.claim) == (True, False, None)
     assert [member.node_id for member in found.others_here()] == ["b"]
+    assert of(found, "b").gossip_address == gossip_address("b")
+
+
+def test_one_that_says_nothing_of_its_addresses_keeps_them() -> None:
+    found = members("b")
+    assert found.hear("b", INSTANCE["b"], 1, 0.0)
+    assert (of(found, "b").request_address, of(found, "b").gossip_address) == (
+        request_address("b"),
+        gossip_address("b"),
+    )
+
+
+def test_the_highest_incarnation_of_all_is_believed() -> None:
+    found = members("b")
+    assert meet(found, "b", incarnation=INCARNATION_MAX)
+    assert meet(found, "c", incarnation=INCARNATION_MAX)
+
+
+def test_only_who_was_not_here_arrives() -> None:
+    found = members("b", "c")
+    found.accuse(of(found, "b"), 0.0)
+    meet(found, "b", incarnation=2)
+    found.replaced(of(found, "b"), 1.0)
+    found.depart("c", INSTANCE["c"], 1, 1.0)
+    found.raise_incarnation(4)
+    found.expire(2.0 + LIMITS.memory_of_dead_s)
+    changes = found.take_changes()
+    assert [change.member.node_id for change in changes] == ["b", "b", "b", "c", "a", "b", "c"]
+    assert not any(change.arrived for change in changes)
+    assert [change.first_hand for change in changes[-2:]] == [False, False]
 
 
 # Suspicion.
@@ -328,6 +368,24 @@ def test_everybody_is_probed_once_a_turn_in_changing_orders() -> None:
         turns.append("".join(target.node_id for target in targets if target is not None))
     assert all(sorted(turn) == list("bcde") for turn in turns[1:])
     assert len(set(turns)) > 5
+
+
+def test_a_newcomer_is_probed_in_the_turn_under_way() -> None:
+    found = members("b")
+    for before, newcomer in enumerate("cdefgh", start=1):
+        found.next_target()  # the first of a turn of ``before``
+        meet(found, newcomer, instance=1)
+        assert newcomer in [target.node_id for _ in range(before) if (target := found.next_target())]
+
+
+def test_one_that_says_where_it_is_only_now_is_probed_in_the_turn_under_way() -> None:
+    found = members("b")
+    for before, newcomer in enumerate("cdefgh", start=1):
+        found.apply(claim(newcomer, State.DEAD, instance=1), 0.0)
+        found.apply(claim(newcomer, State.ALIVE, instance=1, incarnation=2), 0.0)
+        found.next_target()  # the first of a turn of ``before``
+        assert meet(found, newcomer, instance=1, incarnation=2)
+        assert newcomer in [target.node_id for _ in range(before) if (target := found.next_target())]
 
 
 def test_the_gone_and_those_it_accuses_itself_are_not_probed() -> None:

@@ -30,7 +30,7 @@ from zmesh.membership.sync import Sync
 from zmesh.membership.table import Table, place_of
 from zmesh.membership.view import comparable
 from zmesh.wire.membership import Claim, Delta, Digest, RecordKind, State, Versions
-from zmesh.wire.record import Record, ServiceOffer
+from zmesh.wire.record import Record, ServiceOffer, SignedRecord
 
 
 class Node:
@@ -380,12 +380,15 @@ def test_an_exchange_stays_open_while_other_timers_go_off() -> None:
 
 
 def test_an_exchange_is_open_only_for_a_while() -> None:
-    first, _ = pair()
+    first, second = pair()
+    second.take(advertisement("c"))
     first.sync.soon("b", 0.0)
     first.sync.handle_timer(0.0)
+    (digest,) = first.sent()
+    second.sync.receive_digest(digest, "route", 0.0)
+    (versions,) = second.sent()
     first.sync.handle_timer(LIMITS.sync_interval_s)
-    first.outbox.clear()
-    first.sync.receive_versions(Versions("b", INSTANCE["b"], (1,), ()), LIMITS.sync_interval_s)
+    first.sync.receive_versions(versions, LIMITS.sync_interval_s)
     assert first.outbox == []
 
 
@@ -406,6 +409,16 @@ def test_periodically_one_living_member_is_compared_with() -> None:
     assert all(0.75 <= gap / LIMITS.sync_interval_s <= 1.25 for gap in gaps)
     first.sync.stop()
     assert first.sync.next_timer() == float("inf")
+
+
+def test_nodes_that_start_together_compare_at_different_times_first() -> None:
+    first, _ = pair()
+    times = []
+    for _ in range(50):
+        first.sync.start(100.0)
+        times.append((first.sync.next_timer() - 100.0) / LIMITS.sync_interval_s)
+    assert all(0.5 <= time <= 1.0 for time in times)
+    assert len(set(times)) > 10
 
 
 def test_alone_there_is_nobody_to_compare_with() -> None:
@@ -436,3 +449,19 @@ def test_what_is_wanted_and_no_longer_there_is_left_out() -> None:
     assert answer.to == Answer("route")
     assert len(answer.header.records) == 1  # type: ignore[attr-defined]
     assert gossip_address("b").encode() in answer.header.records[0].payload  # type: ignore[attr-defined]
+
+
+def test_a_record_of_the_dead_that_was_wanted_goes_with_its_death() -> None:
+    first, _ = pair()
+    first.take(advertisement("c"))
+    first.bury("c")
+    first.sync.receive_delta(Delta("b", INSTANCE["b"], wanted=(("c", RecordKind.ADVERTISEMENT),)), "route", 0.0)
+    (answer,) = first.sent()
+    assert len(answer.records) == 1
+    assert [(said.node_id, said.state) for said in answer.claims] == [("c", State.DEAD)]
+
+
+def test_who_sent_what_is_no_record_is_named() -> None:
+    first, _ = pair()
+    first.sync.receive_delta(Delta("b", INSTANCE["b"], (SignedRecord(b"\xc1"),)), "route", 0.0)
+    assert [rejected.node_id for rejected in first.intake.rejections] == ["b"]
