@@ -51,12 +51,12 @@ class Answer(NamedTuple):
 class Gateway:
     """gunicorn's master as a child process, in a process group of its own as a terminal would give it."""
 
-    def __init__(self, runtime_dir: Path, workers: int, port: int | None = None) -> None:
+    def __init__(self, runtime_dir: Path, workers: int, port: int | None = None, **options: Any) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = {
             "node": {"id": "box-a", "runtime_dir": str(runtime_dir), "state_dir": str(runtime_dir)},
-            "gateway": {"bind": f"127.0.0.1:{self.port}", "workers": workers, "body_bytes_max": 300_000},
+            "gateway": {"bind": f"127.0.0.1:{self.port}", "workers": workers, "body_bytes_max": 300_000} | options,
         }
         # A fresh connection for each request, which any worker may accept.
         fresh = httpx.Limits(max_keepalive_connections=0)
@@ -283,6 +283,23 @@ def _ignore_errors(gateway: Gateway) -> None:
         call(gateway, "never")
     except httpx.TransportError:
         return
+
+
+def test_who_waits_beyond_the_graceful_time_hears_that_nobody_knows(runtime_dir: Path, boxes: Boxes) -> None:
+    gateway = Gateway(runtime_dir, workers=1, graceful_timeout_s=0.7)
+    answers: list[httpx.Response] = []
+    try:
+        gateway.wait_ready(1)
+        hanging = threading.Thread(target=lambda: answers.append(call(gateway, "never")))
+        hanging.start()
+        wait_until(lambda: boxes.requests, 5)
+        gateway.process.send_signal(signal.SIGTERM)
+        hanging.join()
+        (answer,) = answers
+        assert (answer.status_code, answer.json()["executed"]) == (502, "unknown")
+        assert gateway.process.wait(3) == 0
+    finally:
+        gateway.end()
 
 
 def test_workers_do_not_outlive_a_killed_master(gateway: Gateway) -> None:

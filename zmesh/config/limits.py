@@ -187,6 +187,15 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
     last_answer_s: float = 0.25
     """A stopped worker so gives those still waiting the time to hear that the outcome is unknown."""
 
+    kill_margin_s: float = 1.0
+    """A worker that has not ended so long after all that is killed by its master."""
+
+    stop_poll_s: float = 0.02
+    """A stopping worker looks so often whether the last connection has closed."""
+
+    backlog: int = 2_048
+    """Connections that the kernel holds until a worker accepts them."""
+
     connections_max: int = 4_096
     """Connections of one worker; above it new ones are closed at once. An idle one costs about 10 KiB."""
 
@@ -198,6 +207,9 @@ class HttpLimits(Struct, frozen=True, kw_only=True):
 
     figures_timeout_s: float = 1.0
     """``/metrics`` waits so long for the node's own figures, then goes without."""
+
+    figures_pending_max: int = 64
+    """Questions to the node for its figures, from as many scrapes at once."""
 
     services_counted_max: int = 1_024
     """Services with counters of their own; the rest are counted together, so that names cannot fill memory."""

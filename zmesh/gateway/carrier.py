@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from zmesh.config.limits import RoutingLimits
+from zmesh.config.limits import NetLimits, RoutingLimits
+from zmesh.config.node import EVENTS_SOCKET, GATEWAY_SOCKET
 from zmesh.gateway.forward import Forwarder
 from zmesh.net.context import close_context, open_context
 from zmesh.net.dealer import DealerSocket
@@ -24,12 +25,9 @@ from zmesh.wire import Body, Header, Kind, Topic
 from zmesh.wire.dialect import EVENTS, FROM_NODE_TO_GATEWAY
 from zmesh.wire.request import Request
 
-__all__ = ["HEARTBEAT_MS", "SocketCarrier"]
+__all__ = ["SocketCarrier"]
 
 _Told: TypeAlias = "Callable[[str], None] | None"
-
-HEARTBEAT_MS = 200
-"""A cut link or frozen peer is noticed after 600 ms, with which ``silence_ms_max`` agrees."""
 
 
 class SocketCarrier:
@@ -42,10 +40,10 @@ class SocketCarrier:
         self._targets: dict[str, Target] = {}
         self._probed: dict[str, Target] = {}
         self._context = open_context()
-        self._home_endpoint = ipc_endpoint(runtime_dir / "gateway.ipc")
+        self._home_endpoint = ipc_endpoint(runtime_dir / GATEWAY_SOCKET)
         self._home = DealerSocket(
             self._context,
-            "gateway.ipc",
+            GATEWAY_SOCKET,
             FROM_NODE_TO_GATEWAY,
             partial(forwarder.received, home),
             partial(self._refused, home),
@@ -53,12 +51,12 @@ class SocketCarrier:
             on_up=partial(forwarder.link_up, home),
             on_lost=partial(forwarder.link_lost, home),
         )
-        self._events = SubSocket(self._context, "events.ipc", EVENTS, forwarder.published)
+        self._events = SubSocket(self._context, EVENTS_SOCKET, EVENTS, forwarder.published)
         self._links = self._make_links("request", limits, self._received, on_up=self._up, on_lost=self._lost)
         self._probes = self._make_links("probe", limits, self._probe_answered)
         for kind in (Kind.REPLICA_UPDATE, Kind.REPLICA_MARK):
             self._events.subscribe(kind, Topic.REPLICA)
-        self._events.connect(ipc_endpoint(runtime_dir / "events.ipc"))
+        self._events.connect(ipc_endpoint(runtime_dir / EVENTS_SOCKET))
         self._home.connect(self._home_endpoint)
 
     def send(self, target: Target, header: Header, body: Body) -> bool:
@@ -103,7 +101,8 @@ class SocketCarrier:
             connect_timeout_s=limits.connect_timeout_s,
             on_up=on_up,
             on_lost=on_lost,
-            heartbeat_ms=HEARTBEAT_MS,
+            # So that libzmq takes a cut link or a frozen peer for lost when its silence makes the path suspect.
+            heartbeat_ms=limits.silence_ms_max // NetLimits().heartbeat_misses,
         )
 
     def _received(self, address: str, header: Header, body: Body) -> None:

@@ -26,8 +26,6 @@ from zmesh.wire.request import Executed, Request, RequestId
 
 __all__ = ["Carrier", "Forwarder"]
 
-_FIGURES_PENDING_MAX = 64
-
 
 class Carrier(Protocol):
     """What carries messages: the worker's sockets, or a test's own."""
@@ -95,6 +93,7 @@ class Forwarder:
     ) -> tuple[RequestId, asyncio.Future[Verdict]]:
         """Ask ``service``. The future ends with a verdict in any case, by the deadline + 250 ms at the latest."""
         assert self._loop is not None
+        outcome: asyncio.Future[Verdict] = self._loop.create_future()
         request_id = self._router.submit(
             service,
             body,
@@ -104,7 +103,9 @@ class Forwarder:
             traceparent=traceparent,
             idempotency_key=idempotency_key,
         )
-        outcome: asyncio.Future[Verdict] = self._loop.create_future()
+        if self._carrier is None:  # a worker that ends still takes what its open connections bring
+            outcome.set_result(Verdict(VerdictKind.DRAINING, Executed.NO, detail="this gateway is stopping"))
+            return request_id, outcome
         self._outcomes[request_id] = outcome
         self._turn()
         return request_id, outcome
@@ -116,9 +117,7 @@ class Forwarder:
 
     async def figures(self) -> Figures:
         """The node's own figures; none when it does not answer in time."""
-        assert self._carrier is not None
-        assert self._loop is not None
-        if len(self._figures) >= _FIGURES_PENDING_MAX:
+        if self._carrier is None or self._loop is None or len(self._figures) >= self._limits.figures_pending_max:
             return {}
         self._figures_asked += 1
         serial = self._figures_asked

@@ -15,12 +15,12 @@ import msgspec
 
 from zmesh.gateway.problems import Disconnected, Problem
 from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol
+from zmesh.wire.field import SHORT_MAX
 
 __all__ = ["Request", "render"]
 
 # W3C Trace Context, version 00 and what later versions promise to keep.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{1,150})?")
-_KEY_LENGTH_MAX = 255
 
 _encoder = msgspec.json.Encoder()
 
@@ -55,15 +55,13 @@ class Request(falcon.asgi.Request):
             if len(whole) > bytes_max:
                 raise _too_large(bytes_max)
             return whole
-        pieces = []
-        size = 0
+        body = bytearray()  # not a list of pieces, which may be of a byte each
         while True:
-            pieces.append(event.get("body", b""))
-            size += len(pieces[-1])
-            if size > bytes_max:
+            body += event.get("body", b"")
+            if len(body) > bytes_max:
                 raise _too_large(bytes_max)
             if not event.get("more_body", False):
-                return b"".join(pieces)
+                return bytes(body)
             event = await self._next()
             if event["type"] == "http.disconnect":
                 raise Disconnected
@@ -89,8 +87,8 @@ class Request(falcon.asgi.Request):
     def idempotency_key(self) -> str:
         """``Idempotency-Key``, empty when there is none. Raises Problem 400 when it is too long."""
         text = self.get_header("Idempotency-Key") or ""
-        if len(text) > _KEY_LENGTH_MAX:
-            raise Problem(400, "bad-header", f"Idempotency-Key is longer than {_KEY_LENGTH_MAX} characters")
+        if len(text) > SHORT_MAX:
+            raise Problem(400, "bad-header", f"Idempotency-Key is longer than {SHORT_MAX} characters")
         return text
 
 

@@ -143,7 +143,7 @@ async def _answer_http_error(req: Any, resp: falcon.asgi.Response, error: falcon
 
 
 async def _answer_nobody(_req: Any, resp: falcon.asgi.Response, _error: Disconnected, _params: Any) -> None:
-    resp.status = 400
+    resp.status = 499  # what the duration is counted under; nobody reads it
 
 
 async def _answer_unforeseen(req: Any, resp: falcon.asgi.Response, error: Exception, params: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,13 @@ from zmesh.telemetry import log, metrics
 
 __all__ = ["run"]
 
-_BACKLOG = 2_048
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn makes its own file with a random name there)
 
 
 def run(settings: Settings) -> int:
     """Serve HTTP until SIGTERM or SIGINT; the exit status. Raises ConfigurationError, nothing started, when the port
     or the runtime directory cannot be had."""
-    log.set_up("gateway", node_id=settings.node.id, level=settings.node.log_level)
+    log.set_up("gateway", node_id=settings.node.id, level=settings.node.log_level, log_format=settings.node.log_format)
     listener = _listen(settings.gateway.bind)
     try:
         metrics.prepare_directory(Path(settings.node.runtime_dir, "metrics"))
@@ -60,7 +60,7 @@ def _listen(bind: str) -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((str(ip), port))
-        listener.listen(_BACKLOG)
+        listener.listen(HttpLimits().backlog)
     except OSError as error:
         listener.close()
         holder = who_listens(str(ip), port)
@@ -96,13 +96,14 @@ class _Master(BaseApplication):  # type: ignore[misc]
         for name, value in {
             "bind": f"fd://{self._listener}",
             "workers": gateway.workers,
-            "worker_class": bounded(gateway.body_timeout_s, limits),
+            "worker_class": bounded(gateway.body_timeout_s, gateway.graceful_timeout_s, limits),
             "worker_tmp_dir": str(_SHARED_MEMORY)
             if os.access(_SHARED_MEMORY, os.W_OK)
             else self._settings.node.runtime_dir,
-            "graceful_timeout": int(gateway.graceful_timeout_s),
+            # A worker ends by itself in time; the master must not kill it while it says its last answers.
+            "graceful_timeout": ceil(gateway.graceful_timeout_s + limits.last_answer_s + limits.kill_margin_s),
             "keepalive": limits.keep_alive_s,
-            "backlog": _BACKLOG,
+            "backlog": limits.backlog,
             "preload_app": False,
             # Would write a socket into the home directory.
             "control_socket_disable": True,

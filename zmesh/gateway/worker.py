@@ -30,9 +30,6 @@ __all__ = ["GatewayServer", "GatewayWorker", "bounded"]
 _TICKS_PER_SWEEP = 10
 """uvicorn's main loop ticks every 0.1 s."""
 
-_POLL_S = 0.02
-"""A stopping worker looks so often whether the last connection has closed."""
-
 
 class GatewayServer(Server):
     """uvicorn's server with a sweep over its connections and an unhurried end."""
@@ -69,11 +66,11 @@ class GatewayServer(Server):
             if self.force_exit:
                 give_up_at = min(give_up_at, clock() + self._limits.quit_grace_s)
                 self.force_exit = False
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(self._limits.stop_poll_s)
         await self.lifespan.shutdown()  # whoever still waits for a service is told that nobody knows
         give_up_at = clock() + self._limits.last_answer_s
         while tasks and clock() < give_up_at:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(self._limits.stop_poll_s)
         for task in tuple(tasks):
             task.cancel()
 
@@ -96,6 +93,8 @@ class GatewayWorker(UvicornWorker):  # type: ignore[misc]
     }
 
     limits = HttpLimits()
+    graceful_timeout_s = 30.0
+    """Requests under way when it is told to stop may take so long."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -116,7 +115,7 @@ class GatewayWorker(UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = GatewayServer(self.config, self.limits, self.cfg.graceful_timeout)
+        server = GatewayServer(self.config, self.limits, self.graceful_timeout_s)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)
         # What start-up made stays: the collector need not look at it again.
         gc.collect()
@@ -126,8 +125,9 @@ class GatewayWorker(UvicornWorker):  # type: ignore[misc]
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
-def bounded(body_timeout_s: float, limits: HttpLimits) -> type[GatewayWorker]:
+def bounded(body_timeout_s: float, graceful_timeout_s: float, limits: HttpLimits) -> type[GatewayWorker]:
     """The worker class of one gateway, with its bounds."""
     protocol = type("HttpProtocol", (BoundedHttpProtocol,), {"body_timeout_s": body_timeout_s, "limits": limits})
     kwargs: dict[str, Any] = {**GatewayWorker.CONFIG_KWARGS, "http": protocol}
-    return type("Worker", (GatewayWorker,), {"CONFIG_KWARGS": kwargs, "limits": limits})
+    bounds = {"CONFIG_KWARGS": kwargs, "limits": limits, "graceful_timeout_s": graceful_timeout_s}
+    return type("Worker", (GatewayWorker,), bounds)

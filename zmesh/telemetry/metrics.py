@@ -84,13 +84,15 @@ class Metrics:
 
         self._services_max = services_max
         self._registry = registry = CollectorRegistry()
-        routed = Counter("zmesh_route", "Requests by where they were sent first.", ["decision"], registry=registry)
+        routed = Counter("zmesh_route", "Requests by where they were sent last.", ["decision"], registry=registry)
         fingers = Counter("zmesh_finger_lookups", "Finger look-ups by result.", ["result"], registry=registry)
         self._local = routed.labels("local")
         self._forwarded = routed.labels("forwarded")
         self._hit = fingers.labels("hit")
         self._miss = fingers.labels("miss")
-        self._failed = Counter("zmesh_requests_failed", "Requests that did not end in success.", registry=registry)
+        self._failed = Counter(
+            "zmesh_requests_failed", "Requests that the mesh or a service failed, not the client.", registry=registry
+        )
         self._durations = Histogram(
             "zmesh_http_request_duration_seconds",
             "Time from the request's head to its answer.",

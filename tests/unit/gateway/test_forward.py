@@ -129,5 +129,9 @@ def test_stop_lets_go_of_whoever_waits() -> None:
         verdict = await outcome
         assert (verdict.kind, verdict.executed) == (VerdictKind.LOST, Executed.UNKNOWN)
         world.mark()  # a late message finds nobody, and does no harm
+        _, outcome = submit(world)
+        verdict = await outcome
+        assert (verdict.kind, verdict.executed) == (VerdictKind.DRAINING, Executed.NO)
+        assert await world.forwarder.figures() == {}
 
     run(test)

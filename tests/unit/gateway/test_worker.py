@@ -23,7 +23,7 @@ class Bench:
         self.let_go = asyncio.Event()
         self.waiting = 0
         self.ended = False
-        kwargs = {**bounded(30.0, LIMITS).CONFIG_KWARGS, "loop": "asyncio"}
+        kwargs = {**bounded(30.0, graceful_timeout_s, LIMITS).CONFIG_KWARGS, "loop": "asyncio"}
         config = Config(self.application, interface="asgi3", log_config=None, **kwargs)
         self.server = GatewayServer(config, LIMITS, graceful_timeout_s)
 
@@ -144,10 +144,11 @@ def test_the_graceful_time_is_the_end_of_patience() -> None:
 
 
 def test_a_workers_bounds_are_its_own() -> None:
-    first, second = bounded(1.0, LIMITS), bounded(2.0, HttpLimits())
+    first, second = bounded(1.0, 0.5, LIMITS), bounded(2.0, 30.0, HttpLimits())
     assert first.CONFIG_KWARGS["http"].body_timeout_s == 1.0
     assert second.CONFIG_KWARGS["http"].body_timeout_s == 2.0
     assert (first.limits, GatewayWorker.limits) == (LIMITS, HttpLimits())
+    assert (first.graceful_timeout_s, second.graceful_timeout_s) == (0.5, 30.0)
 
 
 def test_who_waits_beyond_the_graceful_time_hears_what_the_application_says_at_its_end() -> None:

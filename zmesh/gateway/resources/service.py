@@ -13,7 +13,7 @@ from functools import partial
 
 import falcon.asgi
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from zmesh.config.service import SERVICE_PATTERN
 from zmesh.gateway.forward import Forwarder
@@ -21,6 +21,7 @@ from zmesh.gateway.http import Request
 from zmesh.gateway.problems import Problem, from_verdict
 from zmesh.routing.verdict import Verdict, VerdictKind
 from zmesh.telemetry.metrics import Metrics
+from zmesh.wire.field import SHORT_MAX
 from zmesh.wire.request import RequestId
 
 __all__ = ["ServiceResource"]
@@ -28,7 +29,6 @@ __all__ = ["ServiceResource"]
 JSON = "application/json"
 _BYTES = "application/octet-stream"
 _SERVICE = re.compile(SERVICE_PATTERN)
-_CONTENT_TYPE_LENGTH_MAX = 255
 
 _json_decoder = msgspec.json.Decoder(msgspec.Raw)
 _json_encoder = msgspec.json.Encoder()
@@ -63,11 +63,13 @@ class ServiceResource:
         request_id, verdict = await self._ask(req, service, body, content_type)
         resp.set_headers(_headers(request_id, verdict))
         if verdict.kind is VerdictKind.OK:
-            _dress(resp, service, content_type, verdict)
-            self._metrics.served(service, 200)
-            return
+            fault = _dress(resp, service, content_type, verdict)
+            if not fault:
+                self._metrics.served(service, 200)
+                return
+            verdict = structs.replace(verdict, kind=VerdictKind.RAISED, detail=f"{service!r} answered {fault}")
         problem = from_verdict(verdict, service)
-        if verdict.kind is not VerdictKind.NO_SUCH_SERVICE:  # a name that nobody offers is the client's invention
+        if verdict.attempts:  # else nobody was asked, and the name may be the client's invention
             self._metrics.served(service, problem.status)
         raise problem
 
@@ -94,28 +96,33 @@ class ServiceResource:
 def content_type_of(req: Request) -> str:
     """The request's content type; bare ``application/json`` for JSON and when none is given. Raises Problem 415."""
     text = req.content_type
-    if text is None or text == JSON:
+    if not text or text == JSON:
         return JSON
-    if len(text) > _CONTENT_TYPE_LENGTH_MAX:
-        raise Problem(415, "unsupported-content-type", f"The content type is longer than {_CONTENT_TYPE_LENGTH_MAX}")
+    if len(text) > SHORT_MAX:
+        raise Problem(415, "unsupported-content-type", f"The content type is longer than {SHORT_MAX}")
     return JSON if text.partition(";")[0].strip().lower() == JSON else text
 
 
 def check_json(body: bytes) -> None:
     """Raises Problem 400 unless ``body`` is one JSON value in UTF-8, nested no deeper than the interpreter allows."""
+    fault = _json_fault(body)
+    if fault:
+        raise Problem(400, "malformed-json", fault)
+
+
+def _json_fault(body: bytes) -> str:
+    """Why this is no JSON; empty when it is."""
     try:
         _json_decoder.decode(body)
         if not body.isascii():  # what is skipped unread is not looked at for its encoding
             codecs.utf_8_decode(body, "strict", True)
     except UnicodeDecodeError as error:
-        detail = f"JSON is UTF-8, which this body is not: {error.reason} at byte {error.start}"
+        return f"JSON is UTF-8, which this body is not: {error.reason} at byte {error.start}"
     except RecursionError:
-        detail = "JSON is nested too deeply"
+        return "JSON is nested too deeply"
     except msgspec.DecodeError as error:
-        detail = str(error)
-    else:
-        return
-    raise Problem(400, "malformed-json", detail)
+        return str(error) if body else "the body is empty where JSON is expected, such as {}"
+    return ""
 
 
 def _headers(request_id: RequestId, verdict: Verdict) -> dict[str, str]:
@@ -134,13 +141,21 @@ def _headers(request_id: RequestId, verdict: Verdict) -> dict[str, str]:
     return headers
 
 
-def _dress(resp: falcon.asgi.Response, service: str, content_type: str, verdict: Verdict) -> None:
-    """JSON for JSON in the envelope that clients read; anything else as the bytes that the service gave."""
-    replied = verdict.content_type or _BYTES
-    if content_type == JSON and replied.partition(";")[0] == JSON:
-        data = msgspec.Raw(verdict.body) if len(verdict.body) else _NULL
+def _dress(resp: falcon.asgi.Response, service: str, content_type: str, verdict: Verdict) -> str:
+    """JSON for JSON in the envelope that clients read; anything else as the bytes that the service gave.
+
+    The result says what is wrong with the answer, which is then not to be sent; empty when nothing is.
+    """
+    replied, body = verdict.content_type or _BYTES, bytes(verdict.body)
+    if not (replied.isascii() and replied.isprintable()):
+        return f"with the content type {replied!a}, which HTTP cannot carry"
+    if content_type != JSON or replied.partition(";")[0] != JSON:
+        resp.content_type = replied
+        resp.data = body
+        return ""
+    fault = _json_fault(body) if body else ""
+    if not fault:
+        data = msgspec.Raw(body) if body else _NULL
         resp.content_type = JSON
         resp.data = _json_encoder.encode(_Answer("success", f"Processed by {verdict.node_id}", service, data))
-    else:
-        resp.content_type = replied
-        resp.data = bytes(verdict.body)
+    return fault and f"what is no JSON: {fault}"

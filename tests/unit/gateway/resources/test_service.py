@@ -400,3 +400,48 @@ def test_beats_keep_a_long_request_waiting() -> None:
         assert world.others == []
 
     run(test)
+
+
+@pytest.mark.parametrize("content_type", ["text/\u2603", "text/plain\r\nX-Evil: 1", "a\0b"])
+def test_a_content_type_that_http_cannot_carry_is_the_services_fault(content_type: str) -> None:
+    async def test(world: World, client: Client) -> None:
+        world.knows(BOX_B)
+        world.answer = reply(Outcome.OK, content_type=content_type, body=b"secret")
+        result = await client.post("/service/vision-ocr", "x", {"content-type": "image/png"})
+        document = problem(result, 502)
+        assert (document["executed"], document["retryable"]) == ("yes", False)
+        assert "which HTTP cannot carry" in document["detail"]
+        assert "x-evil" not in result.headers
+        assert served(world) == {"vision-ocr/502"}
+
+    run(test)
+
+
+@pytest.mark.parametrize("body", [b"not json", b'{"text": "\xff"}', b"[" * 100_000])
+def test_an_answer_that_only_says_it_is_json_is_the_services_fault(body: bytes) -> None:
+    async def test(world: World, client: Client) -> None:
+        world.knows(BOX_B)
+        world.answer = reply(Outcome.OK, content_type="application/json", body=body)
+        document = problem(await client.post("/service/language-id"), 502)
+        assert (document["executed"], document["type"].rpartition(":")[2]) == ("yes", "service-failed")
+        assert "answered what is no JSON" in document["detail"]
+
+    run(test)
+
+
+def test_names_are_counted_only_of_services_that_somebody_was_asked_for() -> None:
+    async def test(world: World, client: Client) -> None:
+        problem(await client.post("/service/invented"), 503)
+        world.knows(HOME_BOX)
+        problem(await client.post("/service/invented-too"), 503)
+        assert (await client.post("/service/word-count")).status_code == 200
+        assert served(world) == {"word-count/200"}
+
+    run(test, settings=without_dht())
+
+
+def served(world: World) -> set[str]:
+    """Service and status of each counter that there is."""
+    lines = world.metrics.exposition({}).decode().splitlines()
+    counters = [line for line in lines if line.startswith("zmesh_service_requests_total{")]
+    return {"/".join(line.split('"')[1::2]) for line in counters}
