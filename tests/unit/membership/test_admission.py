@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.membership.parts import INSTANCE, LIMITS, advertisement, identity, members, request_address
+from tests.unit.membership.parts import (
+    INSTANCE,
+    LIMITS,
+    advertisement,
+    gossip_address,
+    identity,
+    members,
+    request_address,
+)
 from zmesh.config.limits import MembershipLimits
 from zmesh.membership.admission import Admission
 from zmesh.membership.event import Conflict, Event, Refused
@@ -48,6 +56,7 @@ class Desk:
 
     def sent(self) -> list[Any]:
         headers = [message.header for message in self.outbox]
+        assert all(message.to == Answer("route") for message in self.outbox if isinstance(message.header, HelloAnswer))
         self.outbox.clear()
         return headers
 
@@ -61,6 +70,11 @@ class Desk:
     def ask(self, hello: Hello, now: float = 0.0) -> list[Any]:
         self.admission.receive_hello(hello, "route", now)
         return self.sent()
+
+    def addresses(self, node_id: str) -> tuple[str, str]:
+        member = self.members.get(node_id)
+        assert member is not None
+        return member.request_address, member.gossip_address
 
     def state(self, node_id: str) -> State:
         member = self.members.get(node_id)
@@ -120,6 +134,7 @@ def test_a_welcome_makes_the_seed_a_member_and_ends_the_asking_until_it_is_gone(
     hello = desk.hello()
     assert desk.admission.receive_answer(answer_of(hello), 0.1) == "b"
     assert desk.state("b") is State.ALIVE
+    assert desk.addresses("b") == (request_address("b"), gossip_address("b"))
     desk.admission.handle_timer(desk.admission.next_timer())
     assert desk.outbox == []
     member = desk.members.get("b")
@@ -137,6 +152,33 @@ def test_a_late_answer_to_an_earlier_hello_still_counts_but_only_once() -> None:
     assert desk.admission.receive_answer(answer_of(first), 0.6) == "b"
     assert desk.admission.receive_answer(answer_of(second), 0.7) == ""
     assert desk.admission.receive_answer(answer_of(hello_of("c")), 0.7) == ""
+
+
+def test_what_was_answered_is_asked_under_a_new_number() -> None:
+    desk = Desk(SEED)
+    desk.admission.start(0.0)
+    first = desk.hello()
+    desk.admission.receive_answer(answer_of(first, verdict=Verdict.FULL), 0.1)
+    second = desk.hello()
+    assert len(second.nonce) == len(first.nonce)
+    assert second.nonce != first.nonce
+
+
+def test_each_seed_is_matched_with_its_own_answer() -> None:
+    desk = Desk(SEED, "10.42.0.3:7402")
+    desk.admission.start(0.0)
+    desk.admission.handle_timer(0.0)
+    _, second = desk.sent()
+    desk.admission.receive_answer(answer_of(second, "c", verdict=Verdict.FULL), 0.1)
+    assert desk.admission.refusals == ("seed 10.42.0.3:7402: why",)
+
+
+def test_a_hello_shows_the_certificate_and_the_addresses() -> None:
+    desk = Desk(SEED, credentials=UNSIGNED._replace(certificate=b"cert"))
+    desk.admission.start(0.0)
+    hello = desk.hello()
+    assert hello.certificate == b"cert"
+    assert (hello.request_address, hello.gossip_address) == (request_address("a"), gossip_address("a"))
 
 
 def test_the_newcomer_goes_above_what_is_known_of_it() -> None:
@@ -177,10 +219,10 @@ def test_a_refusal_is_history_once_the_seed_lets_it_in() -> None:
 
 
 def test_a_seed_that_cannot_prove_itself_is_not_believed() -> None:
-    desk = Desk(SEED, credentials=UNSIGNED._replace(verify_answer=lambda answer: "no proof"))
+    desk = Desk(SEED, credentials=UNSIGNED._replace(verify_answer=lambda answer: f"no proof by {answer.node_id}"))
     desk.admission.start(0.0)
     assert desk.admission.receive_answer(answer_of(desk.hello()), 0.1) == ""
-    assert desk.events == [Refused(f"seed {SEED}: no proof")]
+    assert desk.events == [Refused(f"seed {SEED}: no proof by b")]
 
 
 def test_a_refusal_without_words_is_named_by_its_verdict() -> None:
@@ -207,8 +249,9 @@ def test_a_newcomer_is_let_in_and_told_who_let_it_in() -> None:
         b"proof of xyz",
         b"cert",
     )
-    assert (answer.node_id, answer.known_incarnation) == ("a", 0)
+    assert (answer.node_id, answer.known_incarnation, answer.detail) == ("a", 0, "")
     assert desk.state("b") is State.ALIVE
+    assert desk.addresses("b") == (request_address("b"), gossip_address("b"))
     desk.outbox.clear()
     (again,) = desk.ask(hello_of("b"))
     assert (again.verdict, again.known_incarnation) == (Verdict.WELCOME, 0)
@@ -229,7 +272,7 @@ def test_one_that_comes_back_below_what_is_known_is_told_the_number() -> None:
 def test_a_bad_certificate_is_refused_with_the_reason() -> None:
     desk = Desk(credentials=UNSIGNED._replace(verify_hello=lambda hello: "expired"))
     (answer,) = desk.ask(hello_of("b"))
-    assert (answer.verdict, answer.detail) == (Verdict.REFUSED, "expired")
+    assert (answer.verdict, answer.detail, answer.known_incarnation) == (Verdict.REFUSED, "expired", 0)
     assert desk.members.get("b") is None
 
 
@@ -245,7 +288,8 @@ def test_one_that_nobody_could_ask_or_hear_is_refused(missing: str) -> None:
 def test_a_full_table_says_so() -> None:
     limits = msgspec.structs.replace(LIMITS, members_max=2)
     desk = Desk(found=members("b", limits=limits), limits=limits)
-    assert desk.ask(hello_of("c"))[0].verdict is Verdict.FULL
+    (answer,) = desk.ask(hello_of("c"))
+    assert (answer.verdict, answer.detail) == (Verdict.FULL, "the table is full")
     assert desk.ask(hello_of("b"))[0].verdict is Verdict.WELCOME
 
 
@@ -255,8 +299,9 @@ def test_the_rate_is_bounded_and_recovers() -> None:
         limits=msgspec.structs.replace(LIMITS, hellos_per_second_max=3),
         credentials=UNSIGNED._replace(verify_hello=lambda hello: checked.append(hello.node_id) or ""),  # type: ignore[func-returns-value]
     )
-    verdicts = [desk.ask(hello_of("b"), 0.0)[0].verdict for _ in range(5)]
-    assert verdicts == [Verdict.WELCOME] * 3 + [Verdict.FULL] * 2
+    answers = [desk.ask(hello_of("b"), 0.0)[0] for _ in range(5)]
+    assert [answer.verdict for answer in answers] == [Verdict.WELCOME] * 3 + [Verdict.FULL] * 2
+    assert answers[4].detail == "too many newcomers at once"
     assert len(checked) == 3
     assert desk.ask(hello_of("b"), 0.34)[0].verdict is Verdict.WELCOME
     assert [desk.ask(hello_of("b"), 99.0)[0].verdict for _ in range(4)][3] is Verdict.FULL
@@ -382,7 +427,10 @@ def test_two_that_both_live_are_reported_and_do_not_outbid_each_other() -> None:
     desk.admission.challenge(pretender(), 0.0)
     (ping,) = desk.sent()
     desk.admission.receive_ack(Ack("a", 0x99, 5, ping.sequence), 0.1)
-    assert [type(event) for event in desk.events] == [Conflict]
+    (conflict,) = desk.events
+    assert isinstance(conflict, Conflict)
+    assert conflict.node_id == "a"
+    assert "another living instance" in conflict.detail
     assert desk.members.own.incarnation == 1
 
 

@@ -50,3 +50,8 @@ def test_what_would_change_a_choice_is_told(new: Report) -> None:
 
 def test_one_request_more_matters_to_an_idle_box() -> None:
     assert is_material(Report((ServiceLoad("ocr"),)), Report((ServiceLoad("ocr", running=1),)))
+
+
+def test_a_twentieth_of_a_gpus_memory_is_a_change() -> None:
+    told, new = (Report(gpus=(Gpu(0, "small", 1_000, free),)) for free in (500, 450))
+    assert is_material(told, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.unit.membership.parts import LIMITS
@@ -75,3 +76,17 @@ def test_the_choice_depends_on_ids_alone() -> None:
     nodes = ids(40)
     assert Overlay("a", LIMITS).neighbours(nodes) == Overlay("a", LIMITS).neighbours(nodes[::-1])
     assert Overlay("a", LIMITS).neighbours(nodes) != Overlay("b", LIMITS).neighbours(nodes)
+
+
+def test_the_ring_alone_joins_everybody() -> None:
+    limits = msgspec.structs.replace(LIMITS, full_mesh_max=3, overlay_ring=1, overlay_degree=1)
+    nodes = ids(60)
+    next_of = {node: Overlay(node, limits).neighbours([other for other in nodes if other != node]) for node in nodes}
+    assert sorted(node for chosen in next_of.values() for node in chosen) == nodes
+    assert all(reached(node, next_of) == set(nodes) for node in nodes)
+
+
+def test_every_version_makes_the_same_choice() -> None:
+    """Written down, so that nodes of two releases stand on one ring."""
+    limits = msgspec.structs.replace(LIMITS, full_mesh_max=3, overlay_ring=2, overlay_degree=4)
+    assert Overlay("node-0000", limits).neighbours(ids(20)[1:]) == {"node-0004", "node-0010", "node-0012", "node-0015"}

@@ -81,11 +81,14 @@ def test_an_answered_probe_measures_the_round_trip() -> None:
     bench = Bench("b")
     ping = bench.begin()
     assert (ping.source, ping.target, ping.target_instance) == ("a", "b", INSTANCE["b"])
+    assert ping.claims == ()  # that it is alive is for itself to say
     bench.ack(ping, after_s=0.02)
     assert abs(bench.member("b").rtt_ms - 20.0) < 0.001
     (again,) = bench.step()
     assert isinstance(again, Ping)
     assert again.sequence != ping.sequence
+    bench.ack(again, after_s=0.03)
+    assert bench.member("b").rtt_ms == pytest.approx(20.0 + LIMITS.rtt_ewma_weight * 10.0)
 
 
 def test_rounds_are_an_interval_apart_and_stretch_with_self_doubt() -> None:
@@ -107,8 +110,14 @@ def test_a_silent_member_is_tried_again_and_through_others_and_then_suspected() 
     bench = Bench("b", "c", "d", "e")
     ping = bench.begin()
     began = bench.now
-    while not isinstance((sent := bench.step())[-1], PingReq):
-        pass
+    while not any(isinstance(message.header, PingReq) for message in bench.outbox):
+        bench.sent()
+        bench.now = bench.prober.next_timer()
+        bench.prober.handle_timer(bench.now)
+    asked = [message for message in bench.outbox if isinstance(message.header, PingReq)]
+    helpers = {request_address(node_id) for node_id in "bcde" if node_id != ping.target}
+    assert {message.to for message in asked} <= {Dial(address) for address in helpers}
+    sent = bench.sent()
     assert bench.now == began + TIMEOUT_S
     assert isinstance(sent[0], Ping)
     assert sent[0].sequence == ping.sequence
@@ -125,6 +134,23 @@ def test_a_silent_member_is_tried_again_and_through_others_and_then_suspected() 
     assert bench.now == began + 2.5 * TIMEOUT_S
     assert bench.member(ping.target).paths.lost
     assert bench.prober.health.score == 0
+
+
+def test_self_doubt_gives_those_that_are_asked_more_time_too() -> None:
+    bench = Bench("b", "c")
+    bench.prober.health.note(+1)
+    ping = bench.begin()
+    began = bench.now
+    while bench.member(ping.target).state is State.ALIVE:
+        bench.step()
+    assert bench.now == began + 2 * 2.5 * TIMEOUT_S
+
+
+def test_an_answered_probe_takes_back_one_doubt() -> None:
+    bench = Bench("b")
+    bench.prober.health.note(+3)
+    bench.ack(bench.begin())
+    assert bench.prober.health.score == 2
 
 
 def test_missing_nacks_are_this_nodes_own_fault() -> None:
@@ -252,7 +278,7 @@ def test_who_is_accused_hears_of_it_every_interval_until_it_refutes() -> None:
     for _ in range(2):
         while not (pings := [header for header in bench.step() if header.target == "b"]):
             pass
-        assert [(said.node_id, said.state) for said in pings[0].claims] == [("b", State.SUSPECT)]
+        assert [(said.node_id, said.state, said.accuser) for said in pings[0].claims] == [("b", State.SUSPECT, "a")]
         bench.now = bench.prober.next_timer()
     bench.ack(pings[0], incarnation=2)
     assert bench.member("b").state is State.ALIVE
@@ -302,12 +328,12 @@ def test_every_instance_of_this_id_answers_a_ping_and_nobody_else_does() -> None
     assert bench.outbox == []
 
 
-def test_who_is_held_for_dead_and_asks_is_told() -> None:
+def test_who_is_held_for_dead_and_asks_is_told_by_whom_and_since_when() -> None:
     bench = Bench("b")
     bench.members.replaced(bench.member("b"), 0.0)
     bench.prober.receive_ping(Ping("b", INSTANCE["b"], 5, "a", 0), "route", 2.0)
     (ack,) = bench.sent()
-    assert [(said.node_id, said.state) for said in ack.claims] == [("b", State.DEAD)]
+    assert ack.claims == (claim("b", State.DEAD, accuser="a", age_ms=2_000),)
 
 
 def test_a_probe_for_another_is_answered_with_what_the_target_said() -> None:
@@ -332,10 +358,18 @@ def test_a_silent_target_is_told_on_with_a_nack_and_hears_what_is_held_of_it() -
     bench.members.apply(claim("c", State.SUSPECT), 0.0)
     bench.prober.receive_ping_req(PingReq("b", INSTANCE["b"], 77, "c", 0xC, "10.42.0.3:7400"), "route", 0.0)
     (ping,) = bench.sent()
-    assert [said.state for said in ping.claims] == [State.SUSPECT]
+    assert ping.claims == (claim("c", State.SUSPECT, accuser="a"),)
     assert bench.prober.next_timer() == TIMEOUT_S
     bench.prober.handle_timer(TIMEOUT_S)
     assert bench.outbox == [Outgoing(Answer("route"), Nack("a", INSTANCE["a"], 77, "c"))]
+
+
+def test_a_target_held_for_dead_hears_since_when() -> None:
+    bench = Bench("b", "c")
+    bench.members.replaced(bench.member("c"), 0.0)
+    bench.prober.receive_ping_req(PingReq("b", INSTANCE["b"], 77, "c", 0xC, "10.42.0.3:7400"), "route", 3.0)
+    (ping,) = bench.sent()
+    assert ping.claims == (claim("c", State.DEAD, accuser="a", age_ms=3_000),)
 
 
 def test_probes_for_others_are_bounded_and_never_of_oneself() -> None:
@@ -345,6 +379,25 @@ def test_probes_for_others_are_bounded_and_never_of_oneself() -> None:
     for sequence in (1, 2):
         bench.prober.receive_ping_req(PingReq("b", 1, sequence, "c", 0, "10.42.0.3:7400"), "route", 0.0)
     assert len(bench.sent()) == 1
+
+
+def test_an_answer_of_somebody_else_ends_no_round() -> None:
+    bench = Bench("b", "c")
+    ping = bench.begin()
+    other = "c" if ping.target == "b" else "b"
+    due = bench.prober.next_timer()
+    bench.prober.receive_ack(Ack(other, INSTANCE[other], 1, ping.sequence), bench.now + 0.01)
+    assert bench.member(other).rtt_ms == 0.0
+    assert bench.prober.next_timer() == due == bench.now + TIMEOUT_S
+
+
+def test_a_late_answer_from_before_a_refutation_buries_nobody() -> None:
+    bench = Bench("b")
+    ping = bench.begin()
+    meet(bench.members, "b", incarnation=2)
+    bench.ack(ping, incarnation=1)
+    assert (bench.member("b").state, bench.member("b").incarnation) == (State.ALIVE, 2)
+    assert bench.sent() == []
 
 
 def test_answers_nobody_asked_for_change_nothing() -> None:

@@ -154,3 +154,12 @@ def test_a_snapshot_adds_the_time_a_load_was_held_to_its_age() -> None:
     assert source.messages_to_send()[0].members[0].load_age_ms == 400
     source.member_changed(view("a", load=b"x", age_ms=2**32 - 2), 100.0)
     assert parts(source, now=200.0)[0].members[0].load_age_ms == 2**32 - 1
+
+
+def test_parts_and_updates_go_up_to_the_bound_of_their_records() -> None:
+    for room, sizes in ((20, [2]), (19, [1, 1])):
+        source = feed(replica_part_bytes_max=room)
+        for name in "ab":
+            source.member_changed(view(name, advertisement=b"a" * 6, load=b"l" * 4), 100.0)
+        assert [len(update.members) for update in source.messages_to_send()] == sizes
+        assert [len(part.members) for part in parts(source)] == sizes

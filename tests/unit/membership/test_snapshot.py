@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
 import msgspec
 
 from tests.unit.membership.parts import INSTANCE, LIMITS, advertisement, claim, identity, meet, members, stored
+from zmesh import wire
 from zmesh.config.limits import MembershipLimits
 from zmesh.membership.identity import UNSIGNED
 from zmesh.membership.intake import Intake
@@ -15,7 +17,9 @@ from zmesh.membership.members import Members
 from zmesh.membership.outgoing import Answer, Dial, Outgoing
 from zmesh.membership.snapshot import Snapshots
 from zmesh.membership.table import Table
+from zmesh.wire.dialect import FROM_PEER_NODE
 from zmesh.wire.membership import Claim, Snapshot, SnapshotRequest, State
+from zmesh.wire.record import SignedRecord
 
 
 class Node:
@@ -25,8 +29,8 @@ class Node:
         self.members = found
         self.table = Table(limits)
         self.outbox: list[Outgoing] = []
-        intake = Intake(found, self.table, UNSIGNED, limits)
-        self.snapshots = Snapshots(found, self.table, intake, limits, random.Random(1), self.outbox)
+        self.intake = Intake(found, self.table, UNSIGNED, limits)
+        self.snapshots = Snapshots(found, self.table, self.intake, limits, random.Random(1), self.outbox)
 
     def sent(self) -> list[Any]:
         headers = [message.header for message in self.outbox]
@@ -105,6 +109,41 @@ def test_silence_makes_it_ask_another_from_the_beginning() -> None:
     assert again.to != Dial("10.42.0.2:7400")
     assert isinstance(again.header, SnapshotRequest)
     assert (again.header.part, again.header.cursor) == (0, "")
+
+
+def test_nobody_is_asked_twice_running_while_there_is_another() -> None:
+    joiner = Node(members("b", "c"))
+    joiner.snapshots.start(0.0, alone=False)
+    for attempt in range(20):
+        joiner.snapshots.handle_timer(attempt * LIMITS.snapshot_retry_s)
+    asked = [message.to for message in joiner.outbox]
+    assert len(asked) == 20
+    assert all(earlier != later for earlier, later in itertools.pairwise(asked))
+
+
+def test_a_part_says_what_it_is_and_where_the_next_begins() -> None:
+    server = served(3, msgspec.structs.replace(LIMITS, delta_records_max=2))
+    parts = []
+    for number, cursor in enumerate(("", "n001", "n002")):
+        server.snapshots.receive_request(SnapshotRequest("a", 1, number, cursor), "route", 100.0)
+        parts += server.sent()
+    assert [wire.decode(wire.encode(part), FROM_PEER_NODE)[0] for part in parts] == parts
+    assert [(part.part, part.cursor, part.last) for part in parts] == [
+        (0, "n001", False),
+        (1, "n002", True),
+        (2, "n002", True),
+    ]
+    assert [len(part.records) for part in parts] == [2, 1, 0]
+    assert [claim.node_id for part in parts for claim in part.claims] == ["n000"]
+
+
+def test_who_sent_what_is_no_record_is_named() -> None:
+    joiner = Node(members("b"))
+    joiner.snapshots.start(0.0, alone=False)
+    joiner.snapshots.handle_timer(0.0)
+    broken = (SignedRecord(b"\xc1"),)
+    joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 0, "", True, broken), 0.0)
+    assert [rejected.node_id for rejected in joiner.intake.rejections] == ["b"]
 
 
 def test_with_one_source_only_it_is_asked_again() -> None:

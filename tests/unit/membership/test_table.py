@@ -174,3 +174,13 @@ def test_of_who_is_gone_only_what_that_start_said_is_kept() -> None:
     other = table()
     other.mark_dead("b", (0x99, 2))
     assert held.digest(LIMITS.sync_buckets) == other.digest(LIMITS.sync_buckets)
+
+
+def test_a_digest_in_other_buckets_counts_all_that_is_held() -> None:
+    records = [advertisement("b"), load("b"), advertisement("c"), load("c"), advertisement("d")]
+    held = table(*records)
+    held.mark_dead("b", (0xB, 1))
+    other = table(*records, limits=msgspec.structs.replace(LIMITS, sync_buckets=3))
+    other.mark_dead("b", (0xB, 1))
+    assert held.digest(3) == other.digest(3)
+    assert other.digest(LIMITS.sync_buckets) == held.digest(LIMITS.sync_buckets)
