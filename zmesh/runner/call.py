@@ -11,19 +11,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from zmesh.errors import InvalidInput
+from zmesh.errors import InvalidInput, LocalProtocolError
 from zmesh.runner.codec import Codec, UnsupportedInput
 from zmesh.runner.service import Request
 from zmesh.wire import LIMITS, Body
 from zmesh.wire import request as wire
+from zmesh.wire.field import SHORT_MAX, clip
 
-__all__ = ["Answer", "Service"]
+__all__ = ["Answer", "Service", "unsendable"]
 
 log = logging.getLogger(__name__)
-
-TYPE_LENGTH_MAX = 255
-DETAIL_LENGTH_MAX = 4_096
-"""As PROTOCOL bounds the fields of REPLY: what is longer is cut, for a REPLY that is refused leaves a slot taken."""
 
 
 class Answer(NamedTuple):
@@ -121,22 +118,30 @@ class Service:
 
     def _raised(self, request: wire.Request, error: BaseException, started_at: float) -> Answer:
         log.error("request %s: %s raised", _name(request), self.name, exc_info=error)
-        text = _printable(error)
-        fatal = any(pattern in text for pattern in self._device_error_patterns)
-        reply = wire.Reply(
-            request.id,
-            wire.Outcome.RAISED,
-            run_us=_micros_since(started_at),
-            error_type=type(error).__name__[:TYPE_LENGTH_MAX],
-            detail=text[:DETAIL_LENGTH_MAX],
-        )
-        return Answer(reply, fatal=fatal)
+        fatal = any(pattern in _text(error) for pattern in self._device_error_patterns)
+        return Answer(_reply_of(error, request.id, _micros_since(started_at)), fatal=fatal)
+
+
+def unsendable(answer: Answer, error: LocalProtocolError) -> wire.Reply:
+    """What goes back in place of an ``answer`` that cannot be written: one that never comes leaves its slot taken."""
+    log.error("request %s: its answer cannot be sent: %s", wire.RequestId(*answer.header.id), error)
+    return _reply_of(error, answer.header.id)
+
+
+def _reply_of(error: BaseException, request_id: wire.Id, run_us: int = 0) -> wire.Reply:
+    return wire.Reply(
+        request_id,
+        wire.Outcome.RAISED,
+        run_us=run_us,
+        error_type=clip(type(error).__name__, SHORT_MAX),
+        detail=clip(_text(error)),
+    )
 
 
 def _invalid(request: wire.Request, error: InvalidInput) -> Answer:
     unsupported = isinstance(error, UnsupportedInput)
     outcome = wire.Outcome.UNSUPPORTED if unsupported else wire.Outcome.INVALID
-    return Answer(wire.Reply(request.id, outcome, detail=_printable(error)[:DETAIL_LENGTH_MAX]))
+    return Answer(wire.Reply(request.id, outcome, detail=clip(str(error))))
 
 
 def _name(request: wire.Request) -> str:
@@ -147,10 +152,8 @@ def _micros_since(started_at: float) -> int:
     return int((time.monotonic() - started_at) * 1e6)
 
 
-def _printable(error: BaseException) -> str:
-    """The exception's text, whatever it is made of: UTF-8 can carry it."""
+def _text(error: BaseException) -> str:
     try:
-        text = str(error)
+        return str(error)
     except BaseException:
-        text = "an exception whose text cannot be made"
-    return text.encode("utf-8", "replace").decode("utf-8")
+        return "an exception whose text cannot be made"

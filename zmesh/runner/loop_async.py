@@ -11,17 +11,21 @@ import time
 from collections.abc import Awaitable, Callable
 
 from zmesh.config.limits import RunnerLimits
+from zmesh.errors import LocalProtocolError
 from zmesh.net.context import Context, close_context, open_context
 from zmesh.net.dealer import DealerSocket
-from zmesh.runner.call import Answer, Service
+from zmesh.runner.call import Answer, Service, unsendable
 from zmesh.runner.connection import Connection
-from zmesh.runner.stop import EXIT_DEVICE, Stop
+from zmesh.runner.stop import EXIT_FAILED, Stop
 from zmesh.wire import RUNNER_VERSION, Body, Header
 from zmesh.wire.dialect import FROM_NODE_TO_RUNNER
-from zmesh.wire.request import Attached, Cancel, Id, Outcome, Reply, Request
+from zmesh.wire.request import Attached, Cancel, Id, NotStarted, Outcome, Reply, Request
 from zmesh.wire.request import Stop as StopMessage
 
 __all__ = ["run"]
+
+WAITING_POLL_S = 0.01
+"""How often a runner that ends looks whether its last messages have gone."""
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class _Loop:
         self._in_hand: dict[Id, asyncio.Task[Answer]] = {}
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
+        self._answer_lost = False
         self._dealer = DealerSocket(
             context,
             service.name,
@@ -99,24 +104,24 @@ class _Loop:
             except TimeoutError:
                 self._say_ready()
         if self._in_hand:
-            await self._finish()
-        self._dealer.send(self._connection.stopped(self._stop.reason))
+            log.info("stopping: %s; %d requests are in hand", self._stop.reason, len(self._in_hand))
+            # On a broken device not for ever: the stop sees to that.
+            await self._empty.wait()
+        await self._all_taken()
+        if not self._answer_lost:
+            self._dealer.send(self._connection.stopped(self._stop.reason))
+            await self._all_taken()
         self._dealer.close()
+
+    async def _all_taken(self) -> None:
+        """Give a node that is slow to read the time that each message has; then it is refused."""
+        while self._dealer.up and self._dealer.waiting:
+            await asyncio.sleep(WAITING_POLL_S)
 
     def _begin_to_stop(self) -> None:
         # Nobody reads the descriptor, so it would call again and again.
         asyncio.get_running_loop().remove_reader(self._stop.wakeup_fd)
         self._stopping.set()
-
-    async def _finish(self) -> None:
-        """Wait for what is in hand; on a broken device not for ever."""
-        broken = self._stop.status == EXIT_DEVICE
-        try:
-            await asyncio.wait_for(self._empty.wait(), self._limits.device_exit_s if broken else None)
-        except TimeoutError:
-            log.error("%d requests do not come back from the broken device", len(self._in_hand))
-            self._dealer.close()
-            os._exit(EXIT_DEVICE)
 
     def _say_ready(self) -> None:
         if self._dealer.up and not self._stopping.is_set():
@@ -153,13 +158,31 @@ class _Loop:
             self._empty.set()
         if task.cancelled():
             # Before service code was reached.
-            self._dealer.send(Reply(request_id, Outcome.CANCELLED))
+            self._send(Answer(Reply(request_id, Outcome.CANCELLED)))
         elif task.exception() is None:
-            answer = task.result()
-            self._dealer.send(answer.header, answer.body)
-            if answer.fatal:
-                self._stop.request("the device is unusable", EXIT_DEVICE)
+            self._send(task.result())
+
+    def _send(self, answer: Answer) -> None:
+        try:
+            taken = self._dealer.send(answer.header, answer.body)
+        except LocalProtocolError as error:
+            taken = self._dealer.send(unsendable(answer, error))
+        if not taken:
+            self._on_refused(answer.header)
+        if answer.fatal:
+            self._stop.device_lost(self._limits.device_exit_s)
 
     def _on_refused(self, header: Header) -> None:
-        if isinstance(header, Reply):
+        if not isinstance(header, Reply | NotStarted):
+            return
+        if not self._dealer.up:
             log.warning("an answer was not sent: the node is gone, and the request with it")
+            return
+        # The slot would stay taken for ever. STOPPED is not said either: it would promise that this request was never
+        # taken, and another runner would run it again.
+        if not self._answer_lost:
+            log.error(
+                "an answer was not sent though the node is there: this process ends, so that the node sees it lost"
+            )
+        self._answer_lost = True
+        self._stop.request("an answer was not taken", EXIT_FAILED)

@@ -11,13 +11,15 @@ import os
 import secrets
 import threading
 import time
+from contextlib import closing
 
 from zmesh.config.limits import RunnerLimits
+from zmesh.errors import LocalProtocolError
 from zmesh.net.blocking import BlockingDealer
 from zmesh.net.context import Context, close_context, open_context
-from zmesh.runner.call import Service
+from zmesh.runner.call import Answer, Service, unsendable
 from zmesh.runner.connection import Connection
-from zmesh.runner.stop import EXIT_DEVICE, EXIT_FAILED, Stop
+from zmesh.runner.stop import EXIT_FAILED, Stop
 from zmesh.wire import RUNNER_VERSION, Body, Header
 from zmesh.wire.dialect import FROM_NODE_TO_RUNNER
 from zmesh.wire.request import Attached, Request
@@ -29,30 +31,23 @@ log = logging.getLogger(__name__)
 
 
 def run(service: Service, endpoint: str, concurrency: int, stop: Stop, limits: RunnerLimits) -> None:
-    """Run requests until ``stop`` is requested, and end without loss; the first loop is this thread's own.
+    """Run requests until ``stop`` is requested, and end without loss.
 
-    A loop that fails requests the stop itself: a slot that nobody serves must not look alive.
+    The first loop runs in this thread, the process's main one: with one slot, service code is where libraries that
+    insist on the main thread (signal handlers, an event loop of their own) expect it to be. A loop that fails requests
+    the stop itself and closes its connection: a slot that nobody serves must not look alive. On a broken device
+    ``stop`` ends the process, in whichever thread a call hangs.
     """
     context = open_context()
-    loops = [_Loop(service, context, endpoint, stop, limits) for _ in range(concurrency)]
-    # Daemons: on a broken device a thread may never come back, and must not keep the process.
-    threads = [threading.Thread(target=loop.run, name=f"slot-{n}", daemon=True) for n, loop in enumerate(loops)]
-    for thread in threads[1:]:
-        thread.start()
-    loops[0].run()
-    _join(threads[1:], stop, limits)
-    close_context(context)
-
-
-def _join(threads: list[threading.Thread], stop: Stop, limits: RunnerLimits) -> None:
-    """Wait for what is in hand; on a broken device not for ever."""
-    ends_at = time.monotonic() + limits.device_exit_s
+    first, *others = [_Loop(service, context, endpoint, stop, limits) for _ in range(concurrency)]
+    # Daemons, so that none is waited for when another cannot be started.
+    threads = [threading.Thread(target=loop.run, name=f"slot-{n}", daemon=True) for n, loop in enumerate(others, 1)]
     for thread in threads:
-        while thread.is_alive():
-            thread.join(limits.ready_interval_s)
-            if stop.status == EXIT_DEVICE and time.monotonic() > ends_at:
-                log.error("a thread does not come back from the broken device")
-                os._exit(EXIT_DEVICE)
+        thread.start()
+    first.run()
+    for thread in threads:
+        thread.join()
+    close_context(context)
 
 
 class _Loop:
@@ -69,19 +64,20 @@ class _Loop:
     def run(self) -> None:
         """Until the stop; whatever fails here ends the process."""
         try:
-            self._serve()
+            dealer = BlockingDealer(
+                self._context,
+                self._service.name,
+                FROM_NODE_TO_RUNNER,
+                wakeup_fd=self._stop.wakeup_fd,
+                version=RUNNER_VERSION,
+            )
+            with closing(dealer):
+                self._serve(dealer)
         except BaseException:
             log.exception("the loop of a slot failed")
             self._stop.request("the loop of a slot failed", EXIT_FAILED)
 
-    def _serve(self) -> None:
-        dealer = BlockingDealer(
-            self._context,
-            self._service.name,
-            FROM_NODE_TO_RUNNER,
-            wakeup_fd=self._stop.wakeup_fd,
-            version=RUNNER_VERSION,
-        )
+    def _serve(self, dealer: BlockingDealer) -> None:
         dealer.connect(self._endpoint)
         ready_at = 0.0
         while not self._stop.requested:
@@ -95,16 +91,22 @@ class _Loop:
                 self._on_message(dealer, *message)
         # Here nothing is in hand, and what may still lie in the socket is never read: it goes to another runner.
         dealer.send(self._connection.stopped(self._stop.reason))
-        dealer.close()
 
     def _on_message(self, dealer: BlockingDealer, header: Header, body: Body) -> None:
         if isinstance(header, Request):
             answer = self._service.run(header, body)
-            if not dealer.send(answer.header, answer.body, timeout_s=self._limits.send_timeout_s):
+            if not self._send(dealer, answer):
                 log.warning("an answer was not sent: the node is gone, and the request with it")
             if answer.fatal:
-                self._stop.request("the device is unusable", EXIT_DEVICE)
+                self._stop.device_lost(self._limits.device_exit_s)
         elif isinstance(header, StopMessage):
             self._stop.request("STOP")
         elif isinstance(header, Attached) and self._connection.attached(header):
             log.info("attached to node %s", header.node_id)
+
+    def _send(self, dealer: BlockingDealer, answer: Answer) -> bool:
+        timeout_s = self._limits.send_timeout_s
+        try:
+            return dealer.send(answer.header, answer.body, timeout_s=timeout_s)
+        except LocalProtocolError as error:
+            return dealer.send(unsendable(answer, error), timeout_s=timeout_s)

@@ -20,7 +20,7 @@ SERVICES = Path(__file__).parent / "services"
 class Node:
     """Binds ``path``; takes messages when asked to, and answers READY with ATTACHED as a node does."""
 
-    def __init__(self, path: Path, instance: int = 77) -> None:
+    def __init__(self, path: Path, instance: int = 77, high_water_messages: int = 1000) -> None:
         self.path = path
         self.instance = instance
         self.readies: list[Ready] = []
@@ -28,6 +28,7 @@ class Node:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.RCVHWM, high_water_messages)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._socket.bind(f"ipc://{path}")
 

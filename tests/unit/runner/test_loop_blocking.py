@@ -4,13 +4,16 @@ import os
 import signal
 import threading
 
+import pytest
+
 from tests.unit.runner.node import Node
 from zmesh.config.limits import RunnerLimits
 from zmesh.runner import loop_blocking
 from zmesh.runner.call import Answer, Service
-from zmesh.runner.stop import EXIT_FAILED
+from zmesh.runner.stop import EXIT_FAILED, EXIT_OK
 from zmesh.runner.stop import Stop as Wish
-from zmesh.wire.request import Cancel, Outcome, Ready, Reply, Stop, Stopped
+from zmesh.wire import Body
+from zmesh.wire.request import Cancel, Outcome, Ready, Reply, Request, Stop, Stopped
 
 
 def test_requests_are_answered_and_the_model_was_loaded_once(node, start_runner):
@@ -149,31 +152,74 @@ def test_without_the_pattern_that_error_is_like_any_other(node, start_runner):
         assert node.expect(Reply)[1].outcome is Outcome.RAISED
 
 
-def test_after_a_device_error_a_call_that_hangs_does_not_keep_the_process(node, start_runner):
+def by_thread(node: Node) -> dict[str, bytes]:
+    """The route to each of two slots, by the name of its thread."""
+    routes = {}
+    for serial, route in enumerate(node.attached(2)):
+        node.ask(route, 100 + serial, b'{"text": "who"}')
+        answered_on, _, name = node.expect(Reply)
+        routes[name.decode().strip('"')] = answered_on
+    return routes
+
+
+@pytest.mark.parametrize("hung", ["MainThread", "slot-1"])
+@pytest.mark.parametrize("already", ["running", "stopping"])
+def test_after_a_device_error_a_call_that_hangs_does_not_keep_the_process(node, start_runner, hung, already):
+    """Whichever slot it is in: a thread of its own has the last word."""
     runner = start_runner("hanging", "--concurrency", "2", "--device-error-pattern", "CUDA error")
-    first, second = node.attached(2)
-    node.ask(first, 1, b'{"text": "wait"}')
-    node.ask(second, 2, b'{"text": "device"}')
+    routes = by_thread(node)
+    node.ask(routes.pop(hung), 1, b'{"text": "wait"}')
+    runner.logged("hangs")
+    [other] = routes.values()
+    node.ask(other, 2, b'{"text": "device"}')
     assert node.expect(Reply)[1].id == (9, 2)
-    node.attached()
+    if already == "stopping":
+        runner.process.send_signal(signal.SIGTERM)
     assert runner.ended(15.0) == 75
+    assert "do not come back from the broken device" in runner.log
 
 
-def test_a_loop_that_fails_ends_the_process_so_that_no_dead_slot_stays(node, socket_path, caplog):
+@pytest.mark.parametrize("failing", ["slot-0", "slot-1"])
+def test_a_loop_that_fails_ends_the_process_so_that_no_dead_slot_stays(node, socket_path, caplog, failing):
     class Failing(Service):
-        def run(self, request: object, body: object) -> Answer:
-            raise MemoryError
+        def run(self, request: Request, body: Body) -> Answer:
+            if body == b"fail":
+                raise MemoryError
+            return super().run(request, body)
+
+    def who(_body: bytes) -> str:
+        return threading.current_thread().name
 
     wish = Wish()
-    service = Failing("sample", lambda body: body)
-    arguments = (service, f"ipc://{socket_path}", 2, wish, RunnerLimits())
-    thread = threading.Thread(target=loop_blocking.run, args=arguments)
+    arguments = (Failing("sample", who), f"ipc://{socket_path}", 2, wish, RunnerLimits())
+    thread = threading.Thread(target=loop_blocking.run, args=arguments, name="slot-0")
     thread.start()
-    route, _ = node.attached(2)
-    node.ask(route, 1, b"{}")
-    node.expect(Stopped)  # of the other loop
+    routes = by_thread(node)
+    node.ask(routes.pop(failing), 1, b"fail")
+    assert [node.expect(Stopped)[0]] == list(routes.values())  # of the other loop
     thread.join(10.0)
     assert not thread.is_alive()
     assert wish.status == EXIT_FAILED
     assert "the loop of a slot failed" in caplog.text
-    wish.close()
+    assert node.receive() is None
+
+
+def test_an_answer_that_cannot_be_written_is_replaced(node, socket_path, caplog):
+    class Careless(Service):
+        def run(self, request: Request, body: Body) -> Answer:
+            return Answer(Reply(request.id, Outcome.OK), "no bytes" * 10_000)  # type: ignore[arg-type]
+
+    wish = Wish()
+    arguments = (Careless("sample", lambda body: body), f"ipc://{socket_path}", 1, wish, RunnerLimits())
+    thread = threading.Thread(target=loop_blocking.run, args=arguments)
+    thread.start()
+    [route] = node.attached()
+    for serial in range(2):
+        node.ask(route, serial, b"{}")
+        reply = node.expect(Reply)[1]
+        assert (reply.id, reply.outcome, reply.error_type) == ((9, serial), Outcome.RAISED, "LocalProtocolError")
+        assert "not bytes" in reply.detail
+    wish.request("STOP")
+    thread.join(10.0)
+    assert wish.status == EXIT_OK
+    assert "its answer cannot be sent" in caplog.text

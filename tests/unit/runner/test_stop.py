@@ -4,6 +4,7 @@ import os
 import select
 import signal
 
+from tests.polling import wait_until
 from zmesh.runner.stop import EXIT_DEVICE, EXIT_FAILED, EXIT_OK, Stop
 
 
@@ -16,7 +17,6 @@ def test_a_request_is_seen_by_flag_and_descriptor_for_good():
     assert (stop.requested, stop.status, readable(stop)) == (False, EXIT_OK, False)
     stop.request("STOP")
     assert (stop.requested, stop.reason, readable(stop), readable(stop)) == (True, "STOP", True, True)
-    stop.close()
 
 
 def test_the_first_reason_and_the_most_telling_status_are_kept():
@@ -25,7 +25,19 @@ def test_the_first_reason_and_the_most_telling_status_are_kept():
     stop.request("STOP")
     stop.request("failed", EXIT_FAILED)
     assert (stop.reason, stop.status) == ("broken", EXIT_DEVICE)
-    stop.close()
+
+
+def test_after_a_device_error_the_process_ends_in_time_and_once(monkeypatch, caplog):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    stop = Stop()
+    stop.request("STOP")
+    stop.device_lost(0.05)
+    stop.device_lost(0.0)
+    assert (stop.reason, stop.status, ended) == ("STOP", EXIT_DEVICE, [])
+    wait_until(lambda: ended, 5.0)
+    assert ended == [EXIT_DEVICE]
+    assert "do not come back from the broken device" in caplog.text
 
 
 def test_signals_request_it():
@@ -38,4 +50,3 @@ def test_signals_request_it():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    stop.close()

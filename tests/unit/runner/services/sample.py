@@ -48,18 +48,26 @@ def faulty(document: Text) -> str:
 
 @zmesh.service
 async def patient(document: Text) -> str:
-    if document.text == "device":
-        raise RuntimeError("CUDA error: device-side assert triggered")
-    while not os.path.exists(document.text):
+    """Ends when the file named by its input exists; after ``device`` by a device error, after ``block`` not at all."""
+    what, _, path = document.text.rpartition(" ")
+    while not os.path.exists(path):
         await asyncio.sleep(0.01)
-    return document.text
+    if what == "device":
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    if what == "block":
+        print("blocked", file=sys.stderr, flush=True)
+        broken.wait()
+    return path
 
 
 @zmesh.service
 def hanging(document: Text) -> str:
-    """On a broken device one call fails, and the others never come back."""
+    """On a broken device one call fails, and the others never come back. Asked ``who`` it names its thread."""
+    if document.text == "who":
+        return threading.current_thread().name
     if document.text == "device":
         raise RuntimeError("CUDA error")
+    print("hangs", file=sys.stderr, flush=True)
     broken.wait()
     return "never"
 
