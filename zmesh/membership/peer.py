@@ -142,7 +142,6 @@ class Peer:
     def start(self, now: float) -> None:
         """Begin to say HELLO, to probe and to gossip."""
         self._running = True
-        self._now = now
         self.members.own.changed_at = now
         self._events.append(IncarnationRaised(self.members.own.incarnation))
         self._author.reissue(now)

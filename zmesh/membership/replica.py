@@ -239,7 +239,7 @@ class Replica:
 
     def _reaches(self, floor: int | None) -> bool:
         """Whether the updates heard go on without a gap from a part that was true at ``floor``."""
-        return floor is None or floor >= self._heard or self._unbroken_from <= floor + 1
+        return floor is None or self._unbroken_from <= floor + 1
 
     # Snapshots
 
