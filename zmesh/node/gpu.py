@@ -61,9 +61,10 @@ class _ReadingFailed(Exception):
 class GpuMonitor:
     """Watches the GPUs for as long as ``run`` runs.
 
-    ``on_lost(index, reason)`` and ``on_found(index)`` are called when a GPU that was there is not, and is again;
-    ``on_reading()`` after each change of ``gpus``, loads included. ``pinned`` are the indices that services name: they
-    count as there until a driver hangs that never told which there are.
+    ``on_lost(index, reason)`` is called when a GPU that was there is not, ``on_found(index)`` when one is that was not,
+    but for those that the first reading tells of; ``on_reading()`` after each change of ``gpus``, loads included.
+    ``pinned`` are the indices that services name: they count as there until a driver hangs that never told which there
+    are.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class GpuMonitor:
         self._gpus: dict[int, Gpu] = {}
         self._lost: dict[int, str] = {}
         self._failures = 0
+        self._undead: Process | None = None
+        """A reading process that SIGKILL does not end, for it hangs in the kernel: no other is started beside it."""
         self._first = asyncio.Event()
 
     @property
@@ -95,7 +98,8 @@ class GpuMonitor:
         return dict(self._lost)
 
     async def first_reading(self) -> None:
-        """Wait until it is known which GPUs there are: ``start_timeout_s`` at most, less when there are none."""
+        """Wait until it is known which GPUs there are, or that they cannot be read now: ``start_timeout_s`` and
+        ``read_timeout_s`` at most."""
         await self._first.wait()
 
     async def run(self) -> None:
@@ -114,17 +118,23 @@ class GpuMonitor:
 
     async def _read_until_it_fails(self) -> None:
         """Returns when there will never be anything to read."""
-        async with _Probe(self._limits) as probe:
-            while True:
-                reading = await probe.read()
-                if reading.for_good and not self._gpus and not self._lost:
-                    log.info("no GPU", reason=reading.absent)
-                    return
-                if reading.absent:
-                    raise _ReadingFailed(reading.absent)
-                self._take(reading)
-                self._first.set()
-                await asyncio.sleep(self._limits.interval_s)
+        if self._undead is not None and self._undead.returncode is None:
+            raise _ReadingFailed("the driver holds the last reading process", hung=True)
+        probe = _Probe(self._limits)
+        try:
+            async with probe:
+                while True:
+                    reading = await probe.read()
+                    if reading.for_good and not self._gpus and not self._lost:
+                        log.info("no GPU", reason=reading.absent)
+                        return
+                    if reading.absent:
+                        raise _ReadingFailed(reading.absent)
+                    self._take(reading)
+                    self._first.set()
+                    await asyncio.sleep(self._limits.interval_s)
+        finally:
+            self._undead = probe.undead
 
     def _take(self, reading: _Reading) -> None:
         if not self._first.is_set():
@@ -132,11 +142,11 @@ class GpuMonitor:
         self._failures = 0
         gone = dict.fromkeys(self._gpus, "it is no longer there")
         answering = {told.index for told in reading.gpus}
+        found = answering - self._gpus.keys() if self._first.is_set() else set()
         self._lose({index: why for index, why in (gone | reading.lost).items() if index not in answering})
         self._gpus = {told.index: _as_sent(told) for told in reading.gpus}
-        for index in sorted(answering & self._lost.keys()):
-            del self._lost[index]
-            log.info("GPU is back", gpu=index)
+        for index in sorted(found):
+            log.info("GPU is back" if self._lost.pop(index, "") else "GPU found", gpu=index)
             self._on_found(index)
         if reading.gpus:
             self._on_reading()
@@ -171,6 +181,8 @@ class _Probe:
     def __init__(self, limits: GpuLimits) -> None:
         self._limits = limits
         self._process: Process | None = None
+        self.undead: Process | None = None
+        """The process, if it did not end although it was killed."""
         self._timeout_s = limits.start_timeout_s
         """Until the first reading, which waits for the driver to initialise itself."""
 
@@ -194,9 +206,11 @@ class _Probe:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         # One that hangs in the kernel does not die; it is left behind rather than waited for.
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._limits.read_timeout_s):
                 await process.wait()
+        except TimeoutError:
+            self.undead = process
 
     async def read(self) -> _Reading:
         """One reading. Raises _ReadingFailed."""
@@ -215,10 +229,12 @@ class _Probe:
             raise _ReadingFailed(f"the driver did not answer within {self._timeout_s:g} s", hung=True) from None
         except ValueError:  # asyncio's, for a line beyond its buffer
             raise _ReadingFailed("the reading process told too much") from None
+        except (OSError, RuntimeError):  # its pipe is closed: uvloop's way to say so is a RuntimeError
+            raise _ReadingFailed("the reading process has ended") from None
         self._timeout_s = self._limits.read_timeout_s
         try:
             return msgspec.json.decode(line, type=_Reading)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _ReadingFailed(f"the reading process told nonsense: {error}") from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.polling import wait_until_async
 from tests.unit.node.conftest import Driver
@@ -60,7 +61,8 @@ class Watched:
 
 
 def run(test: Awaitable[None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 60.0))  # type: ignore[arg-type]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the daemon's
+        runner.run(asyncio.wait_for(test, 60.0))  # type: ignore[arg-type]
 
 
 def test_found_and_read_again(driver: Driver) -> None:
@@ -134,7 +136,50 @@ def test_a_driver_that_hangs_from_the_start_loses_what_services_name(driver: Dri
             driver.behaves("2")
             # A first reading that is slow on a busy machine is tried again.
             await watched.until(lambda: watched.indices == [0, 1], "they are found")
-            assert watched.told[1:] == [("found", 1)]
+            assert watched.told[1:] == [("found", 0), ("found", 1)]
+
+    run(test())
+
+
+def test_no_other_is_started_beside_one_that_cannot_be_killed(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*arguments: Any, **options: Any) -> Any:
+        started.append(await start(*arguments, **options))
+        return started[-1]
+
+    async def test() -> None:
+        driver.behaves("2 block")
+        watched = Watched(HASTY)
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.subprocess.Process, "kill", lambda _: None)  # as if it hung in the kernel
+            patch.setattr(module.asyncio, "create_subprocess_exec", noted)
+            async with watched.running():
+                await watched.until(lambda: watched.monitor._failures >= 5, "it was tried again and again")
+                assert len(started) == 1
+                started[0].send_signal(9)
+                driver.behaves("2")
+                await watched.until(lambda: watched.indices == [0, 1], "they are read by another")
+            started[-1].send_signal(9)
+            await started[-1].wait()
+        assert len(started) == 2
+
+    run(test())
+
+
+def test_one_that_died_between_two_readings_is_replaced(driver: Driver) -> None:
+    async def test() -> None:
+        watched = Watched(UNHURRIED)
+        before = _children()
+        async with watched.running() as task:
+            await watched.until(lambda: _children() - before, "it runs")
+            (child,) = _children() - before
+            os.kill(int(child), 9)
+            await watched.until(lambda: watched.monitor._failures == 1, "its death is found")
+            await watched.until(lambda: watched.monitor._failures == 0, "another reads")
+            assert not task.done()
+            assert watched.told == []
 
     run(test())
 
@@ -174,7 +219,7 @@ def test_a_driver_that_is_loaded_later(driver: Driver) -> None:
             assert watched.indices == []
             driver.behaves("2")
             await watched.until(lambda: watched.indices == [0, 1], "they are found")
-            assert watched.told == []
+            assert watched.told == [("found", 0), ("found", 1)]
             assert not task.done()
 
     run(test())
@@ -196,9 +241,13 @@ def test_a_box_without_gpus_ends_the_watch(monkeypatch: pytest.MonkeyPatch, tmp_
     run(test())
 
 
-@pytest.mark.parametrize("told", ["nonsense", '{"gpus": 3}', '{"gpus": [{"index": 99}]}', "x" * 100_000])
-def test_nonsense_is_survived(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str) -> None:
-    (tmp_path / "probe.py").write_text(f"print({told!r}, flush=True)\nimport sys; sys.stdin.read()\n")
+@pytest.mark.parametrize(
+    "told",
+    [b"nonsense", b'{"gpus": 3}', b'{"gpus": [{"index": 99}]}', b"x" * 100_000, b'{"absent": "\xff"}', b"[" * 9_999],
+)
+def test_nonsense_is_survived(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: bytes) -> None:
+    probe = f"import os, sys\nos.write(1, {told!r} + b'\\n')\nsys.stdin.read()\n"
+    (tmp_path / "probe.py").write_text(probe)
     monkeypatch.setattr(module, "_PROBE", str(tmp_path / "probe.py"))
 
     async def test() -> None:
