@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 class DealerSocket(LoopSocket):
     """A DEALER of one dialect and one peer.
 
+    Raises zmq.ZMQError when the context has no sockets left for it and its monitor; none is kept then.
+
     ``on_message(header, body)`` for each legal message; a body above 64 KiB is a view of the frame it came in.
     ``on_refused(header)`` for each message that libzmq did not take within ``connect_timeout_s``, or refused for good,
     and when this socket is closed: it certainly was not handed over. ``on_up()``, ``on_lost()``: the connection is
@@ -61,7 +63,11 @@ class DealerSocket(LoopSocket):
         self._connect_timeout_s = connect_timeout_s
         self._outbox = Outbox(limits)
         self._expiry: asyncio.TimerHandle | None = None
-        self._monitor = Monitor(context, self._socket, self._changed)
+        try:
+            self._monitor = Monitor(context, self._socket, self._changed)
+        except zmq.ZMQError:
+            super().close()
+            raise
         self._down_since = self._loop.time()
         self.up = False
         """Whether the connection is there."""

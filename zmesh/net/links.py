@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+import zmq
 
 from zmesh.config.limits import NetLimits
 from zmesh.net.context import Context
@@ -14,6 +17,8 @@ from zmesh.net.endpoints import endpoint
 from zmesh.wire import VERSION, Body, Dialect, Header
 
 __all__ = ["Links"]
+
+log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 """How often idle connections are looked for; idle times are counted in these steps."""
@@ -61,6 +66,8 @@ class Links:
         self._links: dict[str, DealerSocket] = {}
         self._last_used: dict[str, float] = {}
         self._rejected_by_closed = 0
+        self._exhausted = False
+        """Whether the last attempt found no socket: that is said once, not at every send."""
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -74,13 +81,8 @@ class Links:
         """Illegal messages received so far."""
         return self._rejected_by_closed + sum(link.rejected for link in self._links.values())
 
-    def is_up(self, address: str) -> bool:
-        """Whether there is a connection to ``address`` now."""
-        link = self._links.get(address)
-        return link is not None and link.up
-
     def open(self, address: str) -> bool:
-        """Connect to ``address`` ahead of the first message; False when all places are taken by busy peers.
+        """Connect to ``address`` ahead of the first message; False when there is no place or no socket for it.
 
         Raises ConfigurationError when it is no address.
         """
@@ -90,8 +92,8 @@ class Links:
         """Queue a message for ``address``; whether it was taken.
 
         False: it certainly was not handed over, because the peer has been gone for ``connect_timeout_s``, too much
-        waits for it, all places are taken by busy peers, or this is closed. A taken message waits at most
-        ``connect_timeout_s`` for the connection to take it, then goes to ``on_refused``.
+        waits for it, all places are taken by busy peers, the process has no socket left for it, or this is closed. A
+        taken message waits at most ``connect_timeout_s`` for the connection to take it, then goes to ``on_refused``.
         Raises LocalProtocolError (over its limits) and ConfigurationError (no address); nothing is queued.
         """
         link = self._links.get(address) or self._link(address)
@@ -120,7 +122,22 @@ class Links:
         where = endpoint(address)
         if len(self._links) >= self._peers_max and not self._evict():
             return None
-        link = DealerSocket(
+        try:
+            link = self._dealer(address)
+        except zmq.ZMQError as error:
+            if not self._exhausted:
+                log.error("%s: no connection can be opened to %s: %s", self._name, address, error)
+            self._exhausted = True
+            return None
+        self._exhausted = False
+        link.connect(where)
+        self._links[address] = link
+        self._last_used[address] = self._loop.time()
+        self._arm_sweep()
+        return link
+
+    def _dealer(self, address: str) -> DealerSocket:
+        return DealerSocket(
             self._context,
             f"{self._name} {address}",
             self._dialect,
@@ -133,11 +150,6 @@ class Links:
             version=self._version,
             limits=self._limits,
         )
-        link.connect(where)
-        self._links[address] = link
-        self._last_used[address] = self._loop.time()
-        self._arm_sweep()
-        return link
 
     def _evict(self) -> bool:
         """Close the connection idle longest, if any is idle: cutting a busy one would lose the answers it waits for."""

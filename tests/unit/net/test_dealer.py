@@ -295,3 +295,21 @@ def test_it_may_be_closed_when_a_message_is_refused(new_loop):
             assert refused == [0]
 
     run(new_loop, test())
+
+
+def test_a_dealer_without_a_monitor_is_none_and_leaves_no_socket(new_loop):
+    async def test():
+        with closing_context(NetLimits(sockets_max=1)) as context:
+            with pytest.raises(zmq.ZMQError, match="Too many open files"):
+                Dealer(context, "tcp://127.0.0.1:9000")
+
+            def room():
+                try:
+                    context.socket(zmq.DEALER).close()
+                except zmq.ZMQError:
+                    return False
+                return True
+
+            await wait_until_async(room, SOON_S)
+
+    run(new_loop, test())
