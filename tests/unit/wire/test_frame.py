@@ -94,6 +94,7 @@ def test_only_the_versions_of_the_dialect_are_read() -> None:
     assert "version 2 is not spoken here (this side speaks 1)" in refused([frame])
     both = Dialect(frozenset({1, 2}), frozenset({Kind.CANCEL}))
     assert decode([frame], both) == decode(encode(Cancel(ID)), both) == (Cancel(ID), b"")
+    assert "(this side speaks 1, 2)" in refused(list(encode(Cancel(ID), version=3)), both)
 
 
 def test_only_the_kinds_of_the_dialect_are_read() -> None:
@@ -185,6 +186,7 @@ def test_a_dialect_of_an_unknown_kind_is_our_own_mistake() -> None:
 def test_hostile_values_are_quoted_short_and_on_one_line() -> None:
     line = str(refusal("event", ValueError("Invalid value 'a\nb\x1b[2J'" + "x" * 10_000)))
     assert line.isprintable()
+    assert "Invalid value 'a\\nb\\x1b[2J'" in line
     assert len(line) < 300
     assert str(refusal("event", ValueError("plain"))) == "event: plain"
 
