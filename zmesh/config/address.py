@@ -16,7 +16,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 def split_address(text: str) -> tuple[IpAddress, int]:
     """The address and port in ``IP:PORT``; an IPv6 address stands in brackets: ``[fd00::1]:7402``.
 
-    Raises ValueError, saying what is wrong, for a name, a missing or illegal port, and for anything after it.
+    Raises ValueError, saying what is wrong, for a name, a missing or illegal port, anything after it, and for an IPv6
+    address with a zone (``%eth0``): that means something on one machine only.
     """
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -28,6 +29,8 @@ def split_address(text: str) -> tuple[IpAddress, int]:
         raise ValueError(f"expected IP:PORT with a literal IP address, got {text!r}") from None
     if bracketed != (address.version == 6):
         raise ValueError(f"expected IP:PORT, got {text!r}")
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"expected an address without a zone, which means nothing on other machines, got {text!r}")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535):
         raise ValueError(f"expected a port from 1 to 65535 after the last colon, got {text!r}")
     return address, int(port)

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 
+from zmesh.config.address import join_address, split_address
+from zmesh.config.node import IPC_PATH_BYTES_MAX
 from zmesh.errors import ConfigurationError
 
-__all__ = ["IPC_PATH_BYTES_MAX", "endpoint", "ipc_endpoint", "tcp_endpoint"]
-
-IPC_PATH_BYTES_MAX = 107
-"""sockaddr_un holds 108 with the closing zero."""
+__all__ = ["endpoint", "ipc_endpoint", "tcp_endpoint"]
 
 
-def tcp_endpoint(address: str, *, any_port: bool = False) -> str:
-    """``tcp://IP:PORT`` of ``IP:PORT``, an IPv6 address in brackets. ``any_port``: port 0 is the kernel's choice.
+def tcp_endpoint(address: str) -> str:
+    """``tcp://IP:PORT`` of ``IP:PORT``, an IPv6 address in brackets.
 
     Raises ConfigurationError saying what is wrong with it.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        raise ConfigurationError(f"address {address!r} has no port; write IP:PORT, as in 10.42.0.1:7400")
-    if not (port.isascii() and port.isdigit() and (0 if any_port else 1) <= int(port) <= 65_535):
-        raise ConfigurationError(f"address {address!r}: port {port!r} is not a number from 1 to 65535")
-    bracketed = host.startswith("[") and host.endswith("]")
     try:
-        ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        raise ConfigurationError(
-            f"address {address!r}: {host!r} is no literal IP address; names are not resolved"
-        ) from None
-    if bracketed != (ip.version == 6):
-        raise ConfigurationError(
-            f"address {address!r}: brackets are for IPv6 addresses, and those need them: [fd00::1]:7400"
-        )
-    if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
-        # A zone means something on one machine only, and libzmq refuses or misreads some of what may stand in it.
-        raise ConfigurationError(f"address {address!r}: an address with a zone (%{ip.scope_id}) is not for other boxes")
-    return f"tcp://{f'[{ip}]' if bracketed else ip}:{int(port) or '*'}"
+        ip, port = split_address(address)
+    except ValueError as error:
+        raise ConfigurationError(f"not an address: {error}") from None
+    return f"tcp://{join_address(str(ip), port)}"
 
 
 def ipc_endpoint(path: str | os.PathLike[str]) -> str:

@@ -23,32 +23,21 @@ def test_addresses(address, expected):
 @pytest.mark.parametrize(
     ("address", "complaint"),
     [
-        ("10.42.0.1", "no port"),
-        ("10.42.0.1:", "port '' is not a number"),
-        ("10.42.0.1:http", "port 'http' is not a number"),
-        ("10.42.0.1:0", "not a number from 1 to 65535"),
-        ("10.42.0.1:65536", "not a number from 1 to 65535"),
-        ("10.42.0.1:7400:7401", "no literal IP address"),
-        ("10.42.0.1:-1", "not a number"),
-        ("10.42.0.1:\u0661", "not a number"),
-        ("box-a:7400", "names are not resolved"),
-        (":7400", "names are not resolved"),
-        ("*:7400", "names are not resolved"),
-        ("fd00::1:7400", "brackets"),
-        ("[10.42.0.1]:7400", "brackets"),
-        ("inproc://x", "port '//x'"),
+        ("10.42.0.1", "expected IP:PORT"),
+        ("10.42.0.1:", "expected a port from 1 to 65535"),
+        ("10.42.0.1:0", "expected a port from 1 to 65535"),
+        ("10.42.0.1:7400:7401", "expected IP:PORT"),
+        ("box-a:7400", "literal IP address"),
+        ("*:7400", "literal IP address"),
+        ("fd00::1:7400", "expected IP:PORT"),
         ("[fe80::1%eth0]:7400", "zone"),
-        ("[fe80::1% x]:7400", "zone"),
+        ("inproc://x", "expected IP:PORT"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_said(address, complaint):
     with pytest.raises(ConfigurationError, match=complaint) as raised:
         endpoint(address)
     assert repr(address) in str(raised.value)
-
-
-def test_port_zero_is_the_kernels_choice_where_that_is_wanted():
-    assert tcp_endpoint("127.0.0.1:0", any_port=True) == "tcp://127.0.0.1:*"
 
 
 def test_the_longest_path_and_one_more():
