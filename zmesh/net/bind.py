@@ -22,7 +22,7 @@ def bind(
     """Bind ``socket`` and return the endpoint it has, with the port where ``*`` was given.
 
     An ipc socket file that nobody listens on any more is removed first; afterwards it gets ``mode`` and ``group``.
-    Raises ConfigurationError naming the address, ``setting``, and who holds it; the socket is as before.
+    Raises ConfigurationError naming the address, ``setting``, and who holds it; the socket does not listen there then.
     """
     path = endpoint.removeprefix("ipc://") if endpoint.startswith("ipc://") else ""
     if path:
@@ -34,7 +34,11 @@ def bind(
     except zmq.ZMQError as error:
         raise ConfigurationError(_explain(endpoint, setting, error)) from None
     if path:
-        _grant(path, mode, group, setting)
+        try:
+            _grant(path, mode, group, setting)
+        except ConfigurationError:
+            socket.unbind(endpoint)
+            raise
     bound: bytes = socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
     return bound.rstrip(b"\0").decode()
 

@@ -28,7 +28,7 @@ class Connection:
         return is_new
 
     def ready(self) -> Ready:
-        """To be sent when the connection is made, and again while nothing is in hand."""
+        """To be sent when the connection is made, and again and again; with requests in hand it need not be."""
         return Ready(
             self._service.name, self._number, self._slots, self._pid, self._node_instance, self._service.content_types
         )

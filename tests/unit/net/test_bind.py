@@ -8,6 +8,7 @@ import stat
 import pytest
 import zmq
 
+from tests.polling import wait_until
 from tests.unit.net.loops import closing_context
 from zmesh.errors import ConfigurationError
 from zmesh.net.bind import bind
@@ -74,6 +75,14 @@ def test_mode_and_group(router, tmp_path):
 def test_an_unknown_group(router, tmp_path):
     with pytest.raises(ConfigurationError, match="no group 'no-such-group'"):
         bind(router, f"ipc://{tmp_path}/r.ipc", group="no-such-group", setting="node.runner_group")
+
+
+def test_a_socket_whose_rights_cannot_be_given_is_not_left_open(router, tmp_path):
+    path = tmp_path / "r.ipc"
+    with pytest.raises(ConfigurationError):
+        bind(router, f"ipc://{path}", group="no-such-group")
+    wait_until(lambda: not path.exists(), 5.0)
+    assert bind(router, f"ipc://{path}") == f"ipc://{path}"
 
 
 def test_a_stale_file_is_replaced(router, tmp_path):
