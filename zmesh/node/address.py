@@ -27,9 +27,9 @@ async def wait_for_address(address: str, timeout_s: float) -> None:
 
 def _is_here(address: str) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
-        except OSError:
-            return False
+    except OSError:  # a kernel may have no IPv6 at all
+        return False
     return True

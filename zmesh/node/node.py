@@ -53,6 +53,8 @@ class Node:
         """The table is whole, or this node is alone."""
         self._loop = asyncio.get_running_loop()
         self._runners: Counter[str] = Counter()
+        self._attached: Counter[int] = Counter()
+        """Connections of each process that runs a service."""
         self._states: dict[str, MemberState] = {}
         """Of the other boxes, as last logged."""
         self._up: set[str] = set()
@@ -156,11 +158,13 @@ class Node:
                 return
             case work_event.RunnerAttached():
                 self._runners[event.service] += 1
+                self._attached[event.pid] += 1
                 log.info("runner attached", service=event.service, pid=event.pid, slots=event.slots)
                 if self.launcher is not None:
                     self.launcher.ready(event.pid)
             case work_event.RunnerGone():
                 self._runners[event.service] -= 1
+                self._detach(event.pid)
                 log.info("runner gone", service=event.service, pid=event.pid, reason=event.reason, lost=event.lost)
             case work_event.ServiceUp(service):
                 self._up.add(service)
@@ -226,6 +230,13 @@ class Node:
     def _ask_to_stop(self, _service: str, pid: int) -> None:
         self.dispatcher.stop_runners(self._loop.time(), pid=pid)
         self.work.turn()
+
+    def _detach(self, pid: int) -> None:
+        self._attached[pid] -= 1
+        if not self._attached[pid]:
+            del self._attached[pid]
+            if self.launcher is not None:
+                self.launcher.detached(pid)
 
     def _runner_exited(self, pid: int) -> None:
         self.dispatcher.runner_exited(pid, self._loop.time())

@@ -108,7 +108,8 @@ class Peers:
         finally:
             self._in_turn = False
             self._due = self._peer.next_timer()
-            self._alarm.set(self._due)
+            if not self._thawing:  # else what came first would end the thaw for all that comes after it
+                self._alarm.set(self._due)
 
     def close(self) -> None:
         """Close the sockets to others; this node's own ROUTERs are their owner's."""

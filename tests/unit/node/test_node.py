@@ -22,6 +22,7 @@ from tests.unit.node.nodes import (
     started,
     unused_address,
 )
+from zmesh.dispatch.event import RunnerAttached, RunnerGone
 from zmesh.errors import ConfigurationError
 from zmesh.net.endpoints import ipc_endpoint
 from zmesh.net.pubsub import SubSocket
@@ -203,5 +204,32 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
                 with pytest.raises(ConfigurationError, match=r"mesh\.request_port: .*:7400 is taken by .*\(pid \d+\)"):
                     async with started(context, again):
                         pass
+
+    run(test())
+
+
+def test_the_launcher_hears_when_the_last_connection_of_a_runner_is_gone() -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.told: list[tuple[str, int]] = []
+
+        def ready(self, pid: int) -> None:
+            self.told.append(("ready", pid))
+
+        def detached(self, pid: int) -> None:
+            self.told.append(("detached", pid))
+
+    async def test() -> None:
+        with short_directory() as directory, open_sockets() as context:
+            async with started(context, settings(directory), 1) as node:
+                launcher = Told()
+                node.launcher = launcher  # type: ignore[assignment]
+                for runner in (1, 2):
+                    node._on_work(RunnerAttached("echo", 77, runner, 1))
+                node._on_work(RunnerGone("echo", 77, 1, "silent"))
+                assert launcher.told == [("ready", 77), ("ready", 77)]
+                node._on_work(RunnerGone("echo", 77, 2, "silent"))
+                assert launcher.told[2:] == [("detached", 77)]
+                node.launcher = None
 
     run(test())

@@ -178,6 +178,8 @@ def test_after_a_stall_sockets_are_read_before_anything_is_judged() -> None:
             until = time.monotonic() + 0.7
             wait_until(lambda: time.monotonic() > until, 5.0)  # blocks the loop, as a frozen process would be
             thawed = shell.peers._loop.time()
+            await wait_until_async(lambda: shell.peers._thawing, SOON_S, interval_s=0.001)
+            shell.peers.turn()  # as a message does that was waiting
             await wait_until_async(lambda: shell.peer.timers, SOON_S)
             assert shell.peer.timers[0] - thawed >= THAW_S * 0.5
             shell.peer.timers.clear()

@@ -57,8 +57,8 @@ class _Replica:
     memory_max_bytes: int
     memory_bytes: int = 0
     process: Process | None = None
-    suspensions: dict[str, str] = field(default_factory=dict)
-    """Why it may not run, by who said so: it runs again when all have taken it back."""
+    suspensions: dict[int, str] = field(default_factory=dict)
+    """Why it may not run, by lost GPU: it runs again when all are back."""
 
     @property
     def settled(self) -> bool:
@@ -69,7 +69,7 @@ class _Replica:
 class Launcher:
     """Starts and supervises the runners of ``services``.
 
-    ``gpus`` are the indices of this box's GPUs, for services with one replica ``per-gpu``.
+    ``gpus`` are the indices of this box's GPUs, for services with one replica ``per-gpu``; ``gpu_found`` may add.
     ``ask_to_stop(service, pid)`` has the dispatcher send STOP to a runner; ``on_exit(service, pid)`` is called as soon
     as a runner's process ends, ``on_state(service, replica, state, detail)`` when a replica is in another state.
     """
@@ -89,12 +89,13 @@ class Launcher:
         self._ask_to_stop = ask_to_stop
         self._on_exit = on_exit
         self._on_state = on_state
+        self._services = services
+        self._runtime_dir = runtime_dir
         self._replicas = [
-            self._replica(service, number, replica, runtime_dir)
+            self._replica(service, number, replica)
             for service in services
             for number, replica in enumerate(replica_gpus(service, gpus))
         ]
-        self._without_gpu = [service.name for service in services if not replica_gpus(service, gpus)]
         self._timer: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
         self._running = False
@@ -103,15 +104,13 @@ class Launcher:
     async def run(self) -> None:
         """Start everything; return once ``stop`` was called and nothing is left. Cancelled, it kills what is left."""
         self._running = True
-        for service in self._without_gpu:
-            get_logger(service=service).warning(
-                "service not started", reason="replicas = 'per-gpu', and no GPU is here"
-            )
+        for service in self._services:
+            if not self._of_service(service.name):
+                reason = "replicas = 'per-gpu', and no GPU is here yet"
+                get_logger(service=service.name).warning("service not started", reason=reason)
         try:
             for replica in self._replicas:
-                if not self._stop_requested:
-                    replica.supervisor.start(self._now())
-                    self._step(replica)
+                self._start(replica)
             self._check_settled()
             await self._watch_memory_until_settled()
         finally:
@@ -134,32 +133,31 @@ class Launcher:
             replica.supervisor.ready(self._now())
             self._step(replica)
 
-    def suspend(self, service: str, reason: str) -> None:
-        """Stop the runners of ``service`` and start none until ``resume``."""
-        for replica in self._of_service(service):
-            self._suspend(replica, "operator", reason)
-
-    def resume(self, service: str) -> None:
-        """Take ``suspend`` back."""
-        for replica in self._of_service(service):
-            self._resume(replica, "operator")
+    def detached(self, pid: int) -> None:
+        """No connection of the runner ``pid`` is left, though it may live: it has to attach again, as at its start."""
+        replica = self._of_pid(pid)
+        if replica is not None:
+            replica.supervisor.detached(self._now())
+            self._step(replica)
 
     def gpu_lost(self, gpu: int, reason: str) -> None:
         """Stop the replicas that were given ``gpu``; the others go on."""
         for replica in self._replicas:
             if gpu in replica.gpus:
-                self._suspend(replica, f"gpu {gpu}", reason)
+                replica.suspensions[gpu] = reason
+                self._apply_suspensions(replica)
 
     def gpu_found(self, gpu: int) -> None:
-        """``gpu`` is back."""
+        """``gpu`` is back, or here for the first time: a service with a replica for each GPU gets one more."""
         for replica in self._replicas:
-            self._resume(replica, f"gpu {gpu}")
-
-    def release(self, service: str) -> None:
-        """Let quarantined replicas of ``service`` start again, and waiting ones at once."""
-        for replica in self._of_service(service):
-            replica.supervisor.release(self._now())
-            self._step(replica)
+            if replica.suspensions.pop(gpu, None) is not None:
+                self._apply_suspensions(replica)
+        for service in self._services:
+            replicas = self._of_service(service.name)
+            if (gpu,) in replica_gpus(service, [gpu]) and all(gpu not in replica.gpus for replica in replicas):
+                added = self._replica(service, len(replicas), (gpu,))
+                self._replicas.append(added)
+                self._start(added)
 
     def states(self) -> tuple[ReplicaStatus, ...]:
         """Every replica, in the order of the configuration."""
@@ -178,12 +176,17 @@ class Launcher:
             for replica in self._replicas
         )
 
-    def _replica(self, service: ServiceConfig, number: int, gpus: tuple[int, ...], runtime_dir: str) -> _Replica:
+    def _start(self, replica: _Replica) -> None:
+        if self._running and not self._stop_requested:
+            replica.supervisor.start(self._now())
+            self._step(replica)
+
+    def _replica(self, service: ServiceConfig, number: int, gpus: tuple[int, ...]) -> _Replica:
         return _Replica(
             service=service,
             number=number,
             gpus=gpus,
-            command=replica_command(service, gpus, runtime_dir),
+            command=replica_command(service, gpus, self._runtime_dir),
             supervisor=Supervisor(
                 self._limits, start_timeout_s=service.start_timeout_s, stop_grace_s=service.stop_grace_s
             ),
@@ -200,14 +203,6 @@ class Launcher:
             pids = {pid, getpgid(pid)}
             return next((replica for replica in self._replicas if replica.supervisor.pid in pids), None)
         return None
-
-    def _suspend(self, replica: _Replica, key: str, reason: str) -> None:
-        replica.suspensions[key] = reason
-        self._apply_suspensions(replica)
-
-    def _resume(self, replica: _Replica, key: str) -> None:
-        if replica.suspensions.pop(key, None) is not None:
-            self._apply_suspensions(replica)
 
     def _apply_suspensions(self, replica: _Replica) -> None:
         if replica.suspensions:
@@ -251,7 +246,8 @@ class Launcher:
                 deaths = replica.supervisor.deaths_total
                 replica.log.error("runner quarantined", detail=detail, pid=pid, deaths=deaths, last_words=last_words)
             case State.STARTING:
-                pass  # said with its pid, which is not known yet
+                if detail:  # else it is said with its pid, which is not known yet
+                    replica.log.warning("runner lost", detail=detail, pid=pid)
             case _:
                 replica.log.info("runner changed", state=state, pid=pid, **({"detail": detail} if detail else {}))
         self._on_state(replica.service.name, replica.number, state, detail)
@@ -266,7 +262,7 @@ class Launcher:
         replica.process = process
         try:
             pid = process.start()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             replica.supervisor.exited(f"cannot be started: {error}", self._now())
             return
         replica.log.info("runner started", pid=pid, gpus=replica.gpus)
@@ -326,13 +322,15 @@ class Launcher:
     def _abandon(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for replica in self._replicas:
-            if replica.process is not None:
-                replica.process.abandon()
+        processes = [replica.process for replica in self._replicas if replica.process is not None]
+        for process in processes:
+            process.signal_group(signal.SIGKILL)  # all of them before any is waited for
+        for process in processes:
+            process.abandon()
 
 
 def _tell_line(logger: Logger, line: str) -> None:
     """A line of a runner, as severe as it says."""
     priority, text = split_priority(line)
-    tell = {3: logger.error, 4: logger.warning}.get(priority, logger.info)
+    tell = {4: logger.warning, 5: logger.info, 6: logger.info, 7: logger.debug}.get(priority, logger.error)
     tell("runner output", line=text)

@@ -65,9 +65,14 @@ class Process:
             start_new_session=True,
         )
         assert popen.stdout is not None
+        try:
+            self._pidfd = os.pidfd_open(popen.pid)
+        except OSError:
+            with popen:  # nobody would notice its end
+                popen.kill()
+            raise
         self._popen = popen
         self.pid = popen.pid
-        self._pidfd = os.pidfd_open(popen.pid)
         self._pipe = popen.stdout.fileno()
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)

@@ -114,15 +114,6 @@ class Supervisor:
         self._suspended = ""
         self._settle(now)
 
-    def release(self, now: float) -> None:
-        """Forget its deaths: out of quarantine, or out of its back-off."""
-        self._quarantined = False
-        self._deaths.clear()
-        self._crashes_in_a_row = 0
-        if self.state is State.WAITING:
-            self._due = None
-        self._settle(now)
-
     def started(self, pid: int, now: float) -> None:
         """The process that Spawn asked for runs."""
         self.pid = pid
@@ -135,6 +126,12 @@ class Supervisor:
             self._due = None
             self._ready_at = now
             self._change(State.READY, "")
+
+    def detached(self, now: float) -> None:
+        """The runner is attached no more: it has ``start_timeout_s`` to be so again."""
+        if self.state is State.READY:
+            self._due = now + self._start_timeout_s
+            self._change(State.STARTING, "its runner is attached no more")
 
     def exited(self, detail: str, now: float) -> None:
         """The process ended, or could not be started; ``detail`` says how."""

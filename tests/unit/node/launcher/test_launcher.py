@@ -28,7 +28,7 @@ act = target.partition(":")[2]
 if act == "crash":
     sys.exit("cannot load the model")
 if act == "complains":
-    print("<3>it raised", "<4>it wonders", "<6>it goes on", sep=os.linesep, flush=True)
+    print("<3>it raised", "<4>it wonders", "<6>it goes on", "<0>it panics", "<7>it mutters", sep=os.linesep, flush=True)
 if act == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if act == "greedy":
@@ -132,6 +132,8 @@ def test_a_line_is_as_severe_as_its_priority_says(environment: Path) -> None:
             ("error", "it raised"),
             ("warning", "it wonders"),
             ("info", "it goes on"),
+            ("error", "it panics"),
+            ("debug", "it mutters"),
             ("info", "serving"),
         ]
 
@@ -159,8 +161,6 @@ def test_a_crash_is_told_with_last_words_and_at_last_a_quarantine(environment: P
             assert len(set(watched.exits)) == 3
             waits = [detail for _, _, state, detail in watched.states if state is State.WAITING]
             assert waits == ["exit status 1; starts again in 0.05 s", "exit status 1; starts again in 0.1 s"]
-            watched.launcher.release("ocr")
-            await watched.until(lambda: watched.only.deaths == 6, "it was started again")
 
     run(test())
 
@@ -202,16 +202,16 @@ def test_one_that_is_never_ready_is_started_again(environment: Path) -> None:
 
 def test_one_that_ignores_sigterm_is_killed(environment: Path) -> None:
     async def test() -> None:
-        watched = Watched(service(environment, "deaf", stop_grace_s=0.5))
+        watched = Watched(service(environment, "deaf", stop_grace_s=0.5, gpus=[3]))
         async with watched.running():
             await watched.serving()
             assert watched.only.pid is not None
             watched.launcher.ready(watched.only.pid)
-            watched.launcher.suspend("ocr", "maintenance")
+            watched.launcher.gpu_lost(3, "GPU 3 is lost")
             await watched.in_state(State.SUSPENDED)
-            assert watched.only.detail == "maintenance"
+            assert watched.only.detail == "GPU 3 is lost"
             assert watched.only.deaths == 0
-            watched.launcher.resume("ocr")
+            watched.launcher.gpu_found(3)
             await watched.serving()
 
     run(test())
@@ -244,12 +244,10 @@ def test_a_lost_gpu_stops_the_replicas_that_have_it(environment: Path) -> None:
         async with watched.running():
             await watched.serving(2)
             watched.launcher.gpu_lost(1, "GPU 1 is lost")
-            watched.launcher.suspend("ocr", "maintenance")
-            watched.launcher.resume("ocr")
             states = watched.launcher.states
             await watched.until(lambda: states()[1].state is State.SUSPENDED, "the second is suspended")
-            await watched.until(lambda: states()[1].detail == "GPU 1 is lost", "one reason is left")
-            await watched.until(lambda: states()[0].state is State.STARTING, "the first goes on")
+            assert states()[1].detail == "GPU 1 is lost"
+            assert states()[0].state is State.STARTING
             watched.launcher.gpu_found(1)
             await watched.serving(2)
 
@@ -261,6 +259,47 @@ def test_per_gpu_on_a_box_without_one(environment: Path) -> None:
         watched = Watched(service(environment, replicas="per-gpu"))
         async with watched.running():
             assert watched.launcher.states() == ()
+            watched.launcher.gpu_found(1)
+            await watched.serving()
+            assert watched.only.last_words[0] == "hello from ocr gpus 1"
+            watched.launcher.gpu_found(1)
+            watched.launcher.gpu_lost(1, "GPU 1 is lost")
+            await watched.in_state(State.SUSPENDED)
+            watched.launcher.gpu_found(0)
+            await watched.until(lambda: len(watched.launcher.states()) == 2, "each GPU has one")
+            assert [status.gpus for status in watched.launcher.states()] == [(1,), (0,)]
+        watched.launcher.gpu_found(2)
+        assert watched.launcher.states()[-1].state is State.STOPPED
+
+    run(test())
+
+
+def test_a_gpu_that_is_found_is_given_to_nobody_who_has_enough(environment: Path) -> None:
+    async def test() -> None:
+        watched = Watched(service(environment, gpus=[0]))
+        watched.launcher.gpu_found(1)
+        watched.launcher.gpu_found(0)
+        assert watched.only.gpus == (0,)
+
+    run(test())
+
+
+def test_one_that_is_attached_no_more_has_to_come_back(environment: Path) -> None:
+    async def test() -> None:
+        watched = Watched(service(environment, start_timeout_s=0.5))
+        async with watched.running():
+            await watched.serving()
+            pid = watched.only.pid
+            assert pid is not None
+            watched.launcher.ready(pid)
+            watched.launcher.detached(2**22 + 1)
+            assert watched.only.state is State.READY
+            watched.launcher.detached(pid)
+            assert (watched.only.state, watched.only.detail) == (State.STARTING, "its runner is attached no more")
+            watched.launcher.ready(pid)
+            assert watched.only.state is State.READY
+            watched.launcher.detached(pid)
+            await watched.until(lambda: watched.only.deaths, "it is given up")
 
     run(test())
 

@@ -179,21 +179,25 @@ def quarantined() -> Stepped:
     return stepped
 
 
-def test_release_forgets_the_deaths() -> None:
+def test_a_start_alone_ends_no_quarantine() -> None:
     stepped = quarantined()
     stepped.machine.start(stepped.now)
-    assert stepped.drain() == []  # start alone does not
-    stepped.machine.release(stepped.now)
-    assert stepped.drain() == [Changed(State.STARTING, ""), Spawn()]
-    assert "again in 0.5 s" in str(stepped.die())
+    assert stepped.drain() == []
 
 
-def test_release_ends_a_backoff() -> None:
+def test_one_that_is_detached_has_the_time_of_a_start_to_come_back() -> None:
     stepped = Stepped()
     stepped.run()
-    stepped.die()
-    stepped.machine.release(stepped.now)
-    assert Spawn() in stepped.drain()
+    stepped.machine.detached(stepped.now)
+    assert stepped.drain() == [Changed(State.STARTING, "its runner is attached no more")]
+    stepped.machine.ready(stepped.now)
+    assert stepped.drain() == [Changed(State.READY, "")]
+    assert stepped.after(10_000.0) == []
+    stepped.machine.detached(stepped.now)
+    stepped.drain()
+    assert Terminate() in stepped.after(10_000.0)
+    stepped.machine.detached(stepped.now)  # one that ends already is in no hurry to come back
+    assert stepped.machine.state is State.STOPPING
 
 
 def test_a_quarantine_outlives_a_suspension() -> None:
@@ -352,8 +356,6 @@ def test_suspended_and_resumed() -> None:
     assert stepped.drain() == [Changed(State.STOPPING, "GPU 0 is lost"), AskToStop(100)]
     assert stepped.die() == [Changed(State.SUSPENDED, "GPU 0 is lost")]
     assert stepped.after(1000.0) == []
-    stepped.machine.release(stepped.now)
-    assert stepped.drain() == []
     stepped.machine.resume(stepped.now)
     assert stepped.drain() == [Changed(State.STARTING, ""), Spawn()]
     assert stepped.machine.deaths_total == 0
@@ -384,7 +386,7 @@ def test_a_timer_that_is_not_due_does_nothing() -> None:
     assert stepped.drain() == []
 
 
-ACTIONS = ("start", "stop", "suspend", "resume", "release", "ready", "exit", "memory", "wait")
+ACTIONS = ("start", "stop", "suspend", "resume", "ready", "detached", "exit", "memory", "wait")
 
 
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.floats(0, 200))))
@@ -395,7 +397,7 @@ def test_never_two_processes_and_always_a_way_on(limits: LauncherLimits, steps: 
     alive: set[int] = set()
     for action, seconds in steps:
         match action:
-            case "start" | "stop" | "resume" | "release" | "ready":
+            case "start" | "stop" | "resume" | "ready" | "detached":
                 getattr(machine, action)(stepped.now)
             case "suspend":
                 machine.suspend("why", stepped.now)
