@@ -20,12 +20,15 @@ mesh beyond what its gateways say over HTTP.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -57,7 +60,10 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_GRACE_S = 1.0
 """The gateway answers by the deadline; this much later its answer is not coming."""
 
+DISCOVERY_TIMEOUT_S = 1.0
+
 _JSON = "application/json"
+_ENTRY_POINT = re.compile(r"https?://[^/\s?#@]+/?")
 
 
 class ClientError(ZmeshError):
@@ -130,15 +136,19 @@ class Result:
     """``local`` or ``vpn``."""
     request_id: str
     attempts: int
+    enveloped: bool
+    """The gateway put what the service returned into ``data``, as it does with JSON for JSON."""
 
     @cached_property
     def data(self) -> Any:
-        """What the service returned: decoded when the call was JSON, bytes otherwise."""
-        if not self.content_type.startswith(_JSON):
+        """What the service returned: JSON decoded, anything else as bytes.
+
+        Raises msgspec.DecodeError when a service that was sent bytes called JSON what is none.
+        """
+        if not _is_json(self.content_type):
             return self.body
         answer = msgspec.json.decode(self.body)
-        enveloped = isinstance(answer, dict) and answer.get("status") == "success" and "data" in answer
-        return answer["data"] if enveloped else answer
+        return answer["data"] if self.enveloped else answer
 
 
 class _Exchange(NamedTuple):
@@ -149,6 +159,18 @@ class _Exchange(NamedTuple):
     headers: Mapping[str, str]
     content: bytes
     timeout_s: float
+
+    def arguments(self) -> dict[str, Any]:
+        """As httpx takes them."""
+        connect_s = min(CONNECT_TIMEOUT_S, self.timeout_s)
+        timeout = httpx.Timeout(self.timeout_s, connect=connect_s)
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "content": self.content,
+            "timeout": timeout,
+        }
 
 
 _Answer: TypeAlias = "httpx.Response | httpx.HTTPError"
@@ -161,9 +183,9 @@ class _EntryPoints:
     def __init__(self, urls: Sequence[str], timeout_s: float | None, *, discover: bool) -> None:
         if not urls:
             raise ValueError("a client needs at least one entry point, such as http://127.0.0.1:8000")
-        self._given = tuple(url.rstrip("/") for url in urls)
+        self._given = tuple(map(_entry_point, urls))
         self._known = list(self._given)
-        self._timeout_s = timeout_s
+        self._timeout_s = _positive(timeout_s)
         self._discover = discover
         self._ask_again_at: float | None = None
 
@@ -171,9 +193,9 @@ class _EntryPoints:
         self, service: str, body: bytes, content_type: str, timeout_s: float | None, headers: Mapping[str, str]
     ) -> _Plan:
         """Yields each exchange and takes its answer; returns the result or raises a ClientError."""
-        limit_s = timeout_s or self._timeout_s
+        limit_s = self._timeout_s if timeout_s is None else _positive(timeout_s)
         deadline = None if limit_s is None else time.monotonic() + limit_s
-        yield from self._discover_when_due()
+        path = f"/service/{quote(service, safe='')}"
         failure: ClientError | None = None
         for url in tuple(self._known[:ENTRY_POINTS_TRIED_MAX]):
             left_s = None if deadline is None else deadline - time.monotonic()
@@ -181,37 +203,77 @@ class _EntryPoints:
                 break
             sent = {"content-type": content_type, **headers}
             if left_s is not None:
-                sent["x-request-timeout"] = f"{left_s:.3f}"
+                sent["x-request-timeout"] = f"{max(left_s, 0.001):.3f}"
             read_s = 3_600.0 if left_s is None else left_s + ANSWER_GRACE_S
-            answer = yield _Exchange("POST", f"{url}/service/{service}", sent, body, read_s)
+            answer = yield _Exchange("POST", url + path, sent, body, read_s)
             if isinstance(answer, httpx.Response) and answer.is_success:
-                self._prefer(url)
-                return _result(answer)
+                self._known.sort(key=url.__ne__)
+                result = _result(answer, called_with_json=_is_json(content_type))
+                yield from self._discover_when_due(deadline)
+                return result
             failure = _failure(answer, url)
             if not _certainly_not_executed(failure):
                 raise failure
             self._known.sort(key=url.__eq__)  # stable: the one that failed goes last
         raise failure or Unreachable("the time ran out before any entry point could be connected to")
 
-    def _prefer(self, url: str) -> None:
-        self._known.sort(key=url.__ne__)
+    def _discover_when_due(self, deadline: float | None) -> Generator[_Exchange, _Answer, None]:
+        """Ask the entry point that has just answered for the others. The first call asks nothing, so that a single one
+        costs a single request; a failure costs nothing but its time."""
+        now = time.monotonic()
+        asks = self._discover and self._ask_again_at is not None and now >= self._ask_again_at
         if self._ask_again_at is None:
-            self._ask_again_at = time.monotonic()
-
-    def _discover_when_due(self) -> Generator[_Exchange, _Answer, None]:
-        """The first call asks nothing, so that a single one costs a single request."""
-        if not self._discover or self._ask_again_at is None or time.monotonic() < self._ask_again_at:
+            self._ask_again_at = now
+        left_s = DISCOVERY_TIMEOUT_S if deadline is None else min(DISCOVERY_TIMEOUT_S, deadline - now)
+        if not asks or left_s <= 0:
             return
-        self._ask_again_at = time.monotonic() + DISCOVERY_INTERVAL_S
-        answer = yield _Exchange("GET", f"{self._known[0]}/mesh/entrypoints", {}, b"", CONNECT_TIMEOUT_S)
+        self._ask_again_at = now + DISCOVERY_INTERVAL_S
+        answer = yield _Exchange("GET", f"{self._known[0]}/mesh/entrypoints", {}, b"", left_s)
         if isinstance(answer, httpx.Response) and answer.is_success:
-            found = [str(url).rstrip("/") for url in answer.json().get("entrypoints", [])]
-            first, *rest = dict.fromkeys((self._known[0], *self._given, *found))
+            first, *rest = dict.fromkeys((self._known[0], *self._given, *_found(answer)))
             random.SystemRandom().shuffle(rest)  # clients spread over the mesh when their first choice goes
             self._known = [first, *rest]
 
 
-def _result(response: httpx.Response) -> Result:
+def _entry_point(text: str) -> str:
+    """The URL of an entry point. Raises ValueError when it is none."""
+    try:
+        url = httpx.URL(text)
+        url.host.encode("idna")
+        is_one = _ENTRY_POINT.fullmatch(text) is not None and 0 < (url.port or 80) <= 65_535
+    except (httpx.InvalidURL, UnicodeError):
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{text!r} is no entry point: expected such as http://10.42.0.1:8000")
+    return text.rstrip("/")
+
+
+def _found(answer: httpx.Response) -> Generator[str, None, None]:
+    """The entry points that a gateway names, or whatever else answered in its place."""
+    try:
+        urls = msgspec.json.decode(answer.content, type=_EntryPointsDocument).entrypoints
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
+    for url in urls:
+        with suppress(ValueError):
+            yield _entry_point(url)
+
+
+class _EntryPointsDocument(msgspec.Struct):
+    entrypoints: list[str]
+
+
+def _positive(timeout_s: float | None) -> float | None:
+    if timeout_s is not None and not timeout_s > 0.0:
+        raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
+    return timeout_s
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == _JSON
+
+
+def _result(response: httpx.Response, *, called_with_json: bool) -> Result:
     headers = response.headers
     return Result(
         body=response.content,
@@ -220,6 +282,7 @@ def _result(response: httpx.Response) -> Result:
         route=headers.get("x-zmesh-route", ""),
         request_id=headers.get("x-request-id", ""),
         attempts=int(headers.get("x-zmesh-attempts", 0)),
+        enveloped=called_with_json and _is_json(headers.get("content-type", "")),
     )
 
 
@@ -253,16 +316,13 @@ def _body(json: Any, data: bytes | None, content_type: str | None) -> tuple[byte
     return data, content_type or "application/octet-stream"
 
 
-def _timeouts(timeout_s: float) -> httpx.Timeout:
-    return httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-
-
 class Client:
     """Calls services from synchronous code; a context manager. Not for several threads at a time."""
 
     def __init__(self, urls: Sequence[str], timeout_s: float | None = None, *, discover: bool = True) -> None:
         """``urls``: entry points, such as ``http://10.42.0.1:8000``. ``timeout_s``: deadline of a call; None: the
-        mesh's own. ``discover``: ask the mesh for more entry points while in use."""
+        mesh's own. ``discover``: ask the mesh for more entry points while in use. Raises ValueError for what is none.
+        """
         self._entry_points = _EntryPoints(urls, timeout_s, discover=discover)
         self._http = httpx.Client(trust_env=False)
 
@@ -276,19 +336,16 @@ class Client:
         timeout_s: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Result:
-        """Call ``service`` with ``json`` (anything msgspec encodes) or the bytes ``data``. Raises ClientError."""
+        """Call ``service`` with ``json`` (anything msgspec encodes) or the bytes ``data``.
+
+        Raises ClientError; ValueError, with nothing sent, for arguments that make no call.
+        """
         plan = self._entry_points.plan(service, *_body(json, data, content_type), timeout_s, headers or {})
         exchange = next(plan)
         while True:
             answer: _Answer
             try:
-                answer = self._http.request(
-                    exchange.method,
-                    exchange.url,
-                    headers=exchange.headers,
-                    content=exchange.content,
-                    timeout=_timeouts(exchange.timeout_s),
-                )
+                answer = self._http.request(**exchange.arguments())
             except httpx.HTTPError as error:
                 answer = error
             try:
@@ -314,7 +371,8 @@ class AsyncClient:
     def __init__(self, urls: Sequence[str], timeout_s: float | None = None, *, discover: bool = True) -> None:
         """As ``Client``."""
         self._entry_points = _EntryPoints(urls, timeout_s, discover=discover)
-        self._http = httpx.AsyncClient(trust_env=False)
+        # As many connections as there are calls: one that waited for a free one would do so on its own deadline.
+        self._http = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=100))
 
     async def call(
         self,
@@ -332,13 +390,7 @@ class AsyncClient:
         while True:
             answer: _Answer
             try:
-                answer = await self._http.request(
-                    exchange.method,
-                    exchange.url,
-                    headers=exchange.headers,
-                    content=exchange.content,
-                    timeout=_timeouts(exchange.timeout_s),
-                )
+                answer = await self._http.request(**exchange.arguments())
             except httpx.HTTPError as error:
                 answer = error
             try:

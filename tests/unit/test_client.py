@@ -37,6 +37,8 @@ class Gateway:
     def __init__(self) -> None:
         self.answer: Answer | None = success("here")
         self.entry_points: list[str] = []
+        self.told: Any = None
+        """What it answers instead of its entry points."""
         self.calls: list[tuple[str, dict[str, str], bytes]] = []
         gateway = self
 
@@ -45,7 +47,8 @@ class Gateway:
 
             def do_GET(self) -> None:
                 gateway.calls.append((self.path, {}, b""))
-                self.reply(Answer(200, {"entrypoints": gateway.entry_points}))
+                entry_points = {"entrypoints": gateway.entry_points}
+                self.reply(Answer(200, entry_points if gateway.told is None else gateway.told))
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
@@ -236,9 +239,80 @@ def test_the_second_call_asks_for_entry_points_and_uses_them(start: Callable[[],
         client.call("s", json={})
         assert [path for path, _, _ in first.calls] == ["/service/s"]
         client.call("s", json={})
-        assert [path for path, _, _ in first.calls] == ["/service/s", "/mesh/entrypoints", "/service/s"]
+        assert [path for path, _, _ in first.calls] == ["/service/s", "/service/s", "/mesh/entrypoints"]
         first.answer = problem(503)
         assert client.call("s", json={}).node == "there"
+
+
+@pytest.mark.parametrize("document", [b"<html>sign in</html>", ["http://a"], {"entrypoints": 3}, {}, b"\xff"])
+def test_whatever_answers_for_the_entry_points_the_call_succeeds(start: Callable[[], Gateway], document: Any) -> None:
+    gateway = start()
+    gateway.told = document
+    with Client([gateway.url]) as client:
+        assert [client.call("s", json={}).node for _ in range(3)] == ["here"] * 3
+
+
+def test_entry_points_that_are_none_are_passed_over(start: Callable[[], Gateway]) -> None:
+    first, other = start(), start()
+    other.answer = success("there")
+    first.entry_points = ["http://127.0.0.1:99999", "ftp://x", "", other.url]
+    with Client([first.url]) as client:
+        client.call("s", json={})
+        client.call("s", json={})
+        first.answer = problem(503)
+        assert client.call("s", json={}).node == "there"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:abc", "http://[zz]", "http://a..b", "http://127.0.0.1:99999", "127.0.0.1:8000", "ftp://x", ""],
+)
+def test_what_is_no_entry_point_is_refused(url: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match="is no entry point"):
+            kind([url])
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan")])
+def test_a_deadline_is_in_the_future(start: Callable[[], Gateway], timeout_s: float) -> None:
+    gateway = start()
+    with pytest.raises(ValueError, match="timeout_s must be above 0"):
+        Client([gateway.url], timeout_s=timeout_s)
+    with Client([gateway.url]) as client, pytest.raises(ValueError, match="timeout_s must be above 0"):
+        client.call("s", json={}, timeout_s=timeout_s)
+    assert gateway.calls == []
+
+
+def test_the_shortest_deadline_is_one_that_a_gateway_takes(start: Callable[[], Gateway]) -> None:
+    gateway = start()
+    with Client([gateway.url], discover=False) as client:
+        client.call("s", json={}, timeout_s=0.5)
+    assert 0.001 <= float(gateway.calls[0][1]["x-request-timeout"]) <= 0.5
+
+
+def test_a_name_stays_within_its_place_in_the_path(start: Callable[[], Gateway]) -> None:
+    gateway = start()
+    with Client([gateway.url], discover=False) as client:
+        client.call("../stats?x", json={})
+    assert gateway.calls[0][0] == "/service/..%2Fstats%3Fx"
+
+
+@pytest.mark.parametrize(
+    ("sent", "content_type", "data"),
+    [
+        ({"json": {}}, "application/json", 1),
+        ({"json": {}}, "Application/JSON; charset=utf-8", 1),
+        ({"data": b"png"}, "application/json", {"status": "success", "data": 1}),
+        ({"json": {}}, "application/jsonl", b'{"status": "success", "data": 1}'),
+    ],
+)
+def test_the_envelope_is_taken_off_where_a_gateway_puts_it_on(
+    start: Callable[[], Gateway], sent: dict[str, Any], content_type: str, data: Any
+) -> None:
+    gateway = start()
+    gateway.answer = Answer(200, {"status": "success", "data": 1}, {"content-type": content_type})
+    with Client([gateway.url]) as client:
+        assert client.call("s", **sent).data == data
 
 
 def test_asynchronous_calls(start: Callable[[], Gateway], nobody: str) -> None:

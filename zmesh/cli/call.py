@@ -18,6 +18,7 @@ from zmesh.config.address import join_address, split_address
 from zmesh.config.limits import RoutingLimits
 from zmesh.config.service import SERVICE_PATTERN
 from zmesh.errors import ConfigurationError
+from zmesh.telemetry.log import escaped
 
 __all__ = ["call_service"]
 
@@ -39,33 +40,40 @@ def call_service(
 
     Raises ConfigurationError, with nothing sent, for input or an entry point that cannot be used.
     """
-    _check(service, url, timeout_s)
+    _check(service, timeout_s)
     body, kind = _input(json, file, content_type)
     entry_point = url or _own_gateway(config, overrides)
     try:
         from zmesh.client import Client, ClientError, Unreachable
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"zmesh call needs {error.name}: pip install 'zmesh-bus[client]'") from None
+        remedy = "pip install '.[client]' in the checkout, or the wheel with that extra"
+        raise ConfigurationError(f"zmesh call needs {error.name}: {remedy}") from None
 
-    with Client([entry_point], timeout_s=timeout_s) as client:
+    try:
+        client = Client([entry_point], timeout_s=timeout_s, discover=False)
+    except ValueError:
+        raise ConfigurationError(
+            f"--url {entry_point}: expected an entry point such as http://10.42.0.1:8000"
+        ) from None
+    with client:
         try:
             result = client.call(service, data=body, content_type=kind)
         except Unreachable as error:
-            typer.echo(f"zmesh: no gateway answers: {error}; start one, or name another with --url", err=True)
+            typer.echo(
+                f"zmesh: no gateway answers: {escaped(str(error))}; start one, or name another with --url", err=True
+            )
             return ExitStatus.NOT_RUNNING
         except ClientError as error:
-            typer.echo(f"zmesh: {service}: {error}", err=True)
+            typer.echo(f"zmesh: {service}: {escaped(str(error))}", err=True)
             return ExitStatus.FAILED
-    typer.echo(f"{result.node} by {result.route}", err=True)
+    typer.echo(escaped(f"{result.node} by {result.route}"), err=True)
     _print(result.body, result.content_type)
     return ExitStatus.OK
 
 
-def _check(service: str, url: str | None, timeout_s: float | None) -> None:
+def _check(service: str, timeout_s: float | None) -> None:
     if not re.match(SERVICE_PATTERN, service):
         raise ConfigurationError(f"{service!r} is no name of a service: lower-case letters, digits and hyphens")
-    if url is not None and not re.match(r"https?://[^/\s?#]+/?$", url):
-        raise ConfigurationError(f"--url {url}: expected an entry point such as http://10.42.0.1:8000")
     if timeout_s is not None and not TIMEOUT_MIN_S <= timeout_s <= RoutingLimits().timeout_max_s:
         raise ConfigurationError(
             f"--timeout {timeout_s:g}: expected {TIMEOUT_MIN_S:g} to {RoutingLimits().timeout_max_s:g} seconds"
@@ -73,13 +81,19 @@ def _check(service: str, url: str | None, timeout_s: float | None) -> None:
 
 
 def _print(body: bytes, content_type: str) -> None:
-    """To a terminal only what it can show; to a file or another program everything, byte for byte but for JSON."""
-    if content_type.partition(";")[0] == "application/json":
+    """To a terminal only what it can show, with nothing that steers it; to a file or another program everything, byte
+    for byte but for JSON."""
+    is_json = content_type.partition(";")[0] == "application/json"
+    if is_json:
         with contextlib.suppress(msgspec.DecodeError):
             body = msgspec.json.format(body) + b"\n"
-    elif sys.stdout.isatty() and not content_type.startswith("text/"):
-        typer.echo(f"{len(body)} bytes of {content_type or 'unknown type'}: send the output to a file", err=True)
-        return
+    if sys.stdout.isatty():
+        if not (is_json or content_type.startswith("text/")):
+            kind = escaped(content_type) or "unknown type"
+            typer.echo(f"{len(body)} bytes of {kind}: send the output to a file", err=True)
+            return
+        lines = body.decode(errors="backslashreplace").split("\n")
+        body = "\n".join(escaped(line) for line in lines).encode()
     sys.stdout.buffer.write(body)
     sys.stdout.buffer.flush()
 

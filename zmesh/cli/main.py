@@ -114,7 +114,9 @@ def call(
     service: Annotated[str, typer.Argument(help="Name of the service.")],
     json: Annotated[str | None, typer.Option("--json", help="JSON input, or - for standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="File sent as bytes, such as an image.")] = None,
-    content_type: Annotated[str | None, typer.Option(help="Of --file; guessed from its name when not given.")] = None,
+    content_type: Annotated[
+        str | None, typer.Option(help="Of the input; by default JSON, or guessed from the file's name.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Entry point (default: this box's own gateway).")] = None,
     timeout: Annotated[float | None, typer.Option(help="Deadline in seconds.")] = None,
     config: Config = None,

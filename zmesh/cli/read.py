@@ -13,6 +13,7 @@ import typer
 from zmesh.cli.control import NotRunning, ask_node
 from zmesh.cli.exit_status import ExitStatus
 from zmesh.cli.settings import settings_of
+from zmesh.telemetry.log import escaped
 
 __all__ = ["show_members", "show_services", "show_status"]
 
@@ -126,7 +127,7 @@ def _table(head: Row, rows: Sequence[Row]) -> None:
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escaped, row))  # much of it is other boxes' word
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
     console.print(table)
 

@@ -26,7 +26,7 @@ finally:
     else:
         sys.modules["rich"] = _rich
 
-__all__ = ["Listener", "Logger", "get_logger", "listen", "set_up"]
+__all__ = ["Listener", "Logger", "escaped", "get_logger", "listen", "set_up"]
 
 Logger = structlog.typing.FilteringBoundLogger
 Format = Literal["auto", "json", "text"]
@@ -197,17 +197,18 @@ def _escape(logger: object, method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         if key in blocks or (not isinstance(value, str) and repr(value).isprintable()):
             continue  # left to the renderer, which quotes texts that are not one word
-        event[key] = _escaped(value if isinstance(value, str) else repr(value))
+        event[key] = escaped(value if isinstance(value, str) else repr(value))
     for key, value in blocks.items():
         lines = str(value).split("\n") if key in _TRACEBACKS else [f"{key}:", *(f"  {item}" for item in value)]
-        event[key] = "\n".join("    " + _escaped(line) for line in lines)
+        event[key] = "\n".join("    " + escaped(line) for line in lines)
         if key not in _TRACEBACKS:
             above = f"{event['stack']}\n" if "stack" in event else ""
             event["stack"] = above + event.pop(key)  # where the renderer puts what comes below the line
     return event
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """``text`` with what would steer a terminal, end a line or turn its direction written as escapes."""
     return text.encode(errors="backslashreplace").decode().translate(_TEXT_ESCAPES)
 
 
