@@ -24,9 +24,6 @@ from zmesh.telemetry.log import get_logger, set_up
 
 __all__ = ["run_box"]
 
-HURRY_S = 2.0
-"""After a second Ctrl-C, which is passed on, a daemon has this long before SIGKILL."""
-
 log = get_logger()
 
 
@@ -36,7 +33,7 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], limits: UpLimits) -> None:
         self.name = name
         self._command = command
-        self._limits = limits
+        self.limits = limits
         self._process: asyncio.subprocess.Process | None = None
         self._deaths_in_a_row = 0
 
@@ -64,7 +61,7 @@ class Child:
             self._process.send_signal(number)
 
     async def _wait_after_death(self, status: int, lived_s: float, stopping: asyncio.Event) -> None:
-        limits = self._limits
+        limits = self.limits
         self._deaths_in_a_row = 1 if lived_s >= limits.healthy_s else self._deaths_in_a_row + 1
         delay_s = min(limits.restart_first_s * 2.0 ** min(self._deaths_in_a_row - 1, 32), limits.restart_max_s)
         log.error("daemon died, starting it again", daemon=self.name, status=status, delay_s=delay_s)
@@ -104,7 +101,7 @@ async def _stop(child: Child, run: asyncio.Task[int], impatient: asyncio.Event, 
     asked_again.cancel()
     if not run.done() and impatient.is_set():
         child.send(signal.SIGTERM)
-        await asyncio.wait([run], timeout=HURRY_S)
+        await asyncio.wait([run], timeout=child.limits.hurry_s)
     if not run.done():
         log.warning("daemon did not stop in time, killing it", daemon=child.name)
         child.send(signal.SIGKILL)

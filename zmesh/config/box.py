@@ -89,5 +89,8 @@ class UpLimits(Struct, frozen=True, kw_only=True):
     healthy_s: float = 60.0
     """A daemon that lived so long counts as sound: its next death waits ``restart_first_s`` again."""
 
+    hurry_s: float = 2.0
+    """After a second Ctrl-C, which is passed on, a daemon has this long before SIGKILL."""
+
     stop_margin_s: float = 10.0
     """SIGKILL comes so long after the time that a daemon may take by its own settings."""

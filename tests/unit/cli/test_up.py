@@ -177,17 +177,15 @@ def test_one_that_does_not_stop_is_killed_after_its_grace(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("does", "status"), [("hurries", ExitStatus.OK), ("ignores", ExitStatus.FAILED)])
-def test_a_second_signal_is_passed_on_and_does_not_wait(
-    does: str, status: ExitStatus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(up, "HURRY_S", 0.5)
+def test_a_second_signal_is_passed_on_and_does_not_wait(does: str, status: ExitStatus, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def then() -> None:
         await terminate_when(log, "node runs")()
         await terminate_when(log, "node asked")()
 
-    assert run([daemon("node", does, log)], then, grace_s=60.0) == status
+    child = daemon("node", does, log, UpLimits(hurry_s=0.5))
+    assert run([child], then, grace_s=60.0) == status
     assert lines(log) == ["node runs", "node asked", "node asked"]
 
 
