@@ -158,6 +158,13 @@ def test_encode_refuses_what_cannot_be_written(bad: Header) -> None:
         encode(bad)
 
 
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview], ids=lambda wrap: wrap.__name__)
+@pytest.mark.parametrize("size", [1, INLINE + 1])
+def test_a_body_is_whatever_holds_bytes_in_one_piece(wrap: type, size: int) -> None:
+    header, body = decode(encode(REQUEST, wrap(b"x" * size)), ASKER)
+    assert (header, bytes(body)) == (REQUEST, b"x" * size)
+
+
 @pytest.mark.parametrize("body", ["text", "text" * 100_000, None, 7, [1], memoryview(b"x" * 200_000)[::2]])
 def test_encode_refuses_a_body_that_is_no_bytes(body: object) -> None:
     with pytest.raises(LocalProtocolError, match=r"Reply body is a \w+, not bytes in one piece"):
