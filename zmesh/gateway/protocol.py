@@ -75,14 +75,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._problem is not None:
             return
         self._unset_keepalive_if_required()
-        self._untold_bytes += len(data)
         try:
-            self.parser.feed_data(data)
+            self._parse(data)
             self._bound_head(self._untold_bytes)
-        except HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
         except HttpParserError:
             self._refuse()
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        while True:
+            self._untold_bytes += len(data)
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                data = memoryview(data)[upgrade.args[0] :]
+                self._ignore_upgrade()
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """The first byte of a request's head."""
@@ -192,21 +200,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _end_with(self, problem: Problem) -> None:
         """Close, with ``problem`` as the answer to what is being said, unless its answer has begun."""
         served = self._served
-        if served is None or served.response_complete or not served.response_started:
+        if served is None or not (self._in_body and served.response_started):
             self.transport.write(_last_answer(problem))
         if served is not None:  # what still waits for the rest of the body learns that none will come
             served.disconnected = True
             served.message_event.set()
         self.transport.close()
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse the request again without its offer; ``rest`` is what came behind its head."""
+    def _ignore_upgrade(self) -> None:
+        """Parse the head in hand again, without its offer; the parser stopped behind it."""
         self._upgrade_offered = False
-        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         self.parser = HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
 
 
 def sweep(connections: Iterable[object], now: float) -> None:

@@ -39,6 +39,7 @@ class Bench:
         self.scopes: list[dict[str, Any]] = []
         self.events: list[str] = []
         self.bodies: list[bytes] = []
+        self.reads_bodies = True
         self.answer = asyncio.Event()
         self.answer.set()
         self.lost = asyncio.Event()
@@ -46,7 +47,7 @@ class Bench:
     async def application(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         self.scopes.append(scope)
         scope["extensions"][EXTENSION].on_lost = self.lost.set
-        more, body = True, b""
+        more, body = self.reads_bodies, b""
         while more:
             event = await receive()
             self.events.append(event["type"])
@@ -277,6 +278,41 @@ def test_an_upgrade_is_not_taken_up_and_costs_nothing(pieces: tuple[bytes, ...])
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
         assert bench.bodies == [b"1234", b"1234"]
         assert b"upgrade" not in dict(bench.scopes[0]["headers"])
+
+    run(test)
+
+
+def test_offers_in_one_segment_are_ignored_however_many() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        offer = b"GET / HTTP/1.1\r\nempty:\r\nconnection: upgrade\r\nupgrade: a\r\n\r\n"
+        writer.write(offer * 1_000 + HEAD + b"1234")
+        for _ in range(1_001):
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        assert bench.bodies == [b""] * 1_000 + [b"1234"]
+        assert (b"empty", b"") in bench.scopes[0]["headers"]
+
+    run(test)
+
+
+def test_an_offer_of_an_older_client_is_ignored_and_its_connection_closed() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"1234")
+        assert (await reader.read()).endswith(b"ok")
+        assert (bench.scopes[0]["http_version"], bench.bodies) == ("1.0", [b"1234"])
+
+    run(test)
+
+
+def test_who_was_answered_before_the_body_came_hears_nothing_more() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.reads_bodies = False
+        reader, writer = await connect()
+        writer.write(HEAD + b"1")
+        await reader.readuntil(b"ok")
+        bench.sweep_after(BODY_TIMEOUT_S + 1)
+        assert await reader.read() == b""
 
     run(test)
 
