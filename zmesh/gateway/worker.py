@@ -66,13 +66,19 @@ class GatewayServer(Server):
             if self.force_exit:
                 give_up_at = min(give_up_at, clock() + self._limits.quit_grace_s)
                 self.force_exit = False
-            await asyncio.sleep(self._limits.stop_poll_s)
+            await self._pause()
         await self.lifespan.shutdown()  # whoever still waits for a service is told that nobody knows
         give_up_at = clock() + self._limits.last_answer_s
         while tasks and clock() < give_up_at:
-            await asyncio.sleep(self._limits.stop_poll_s)
+            await self._pause()
         for task in tuple(tasks):
             task.cancel()
+
+    async def _pause(self) -> None:
+        """A moment, for which gunicorn's master hears that the worker lives: it kills those it does not hear from."""
+        if self.config.callback_notify is not None:
+            await self.config.callback_notify()
+        await asyncio.sleep(self._limits.stop_poll_s)
 
     def quit(self) -> None:
         """End soon: requests under way get a second, not the graceful time."""

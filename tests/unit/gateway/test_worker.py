@@ -24,8 +24,13 @@ class Bench:
         self.waiting = 0
         self.ended = False
         kwargs = {**bounded(30.0, graceful_timeout_s, LIMITS).CONFIG_KWARGS, "loop": "asyncio"}
+        self.signs_of_life = 0
+        kwargs |= {"callback_notify": self.show_life, "timeout_notify": 1_000}
         config = Config(self.application, interface="asgi3", log_config=None, **kwargs)
         self.server = GatewayServer(config, LIMITS, graceful_timeout_s)
+
+    async def show_life(self) -> None:
+        self.signs_of_life += 1
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -141,6 +146,18 @@ def test_the_graceful_time_is_the_end_of_patience() -> None:
         assert bench.ended
 
     run(test, graceful_timeout_s=0.5)
+
+
+def test_a_stopping_worker_shows_its_master_that_it_lives() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        await connect(b"slow")
+        await wait_until_async(lambda: bench.waiting, 5)
+        bench.server.should_exit = True
+        await wait_until_async(lambda: not bench.server.servers[0].is_serving(), 5)
+        shown = bench.signs_of_life
+        await wait_until_async(lambda: bench.signs_of_life > shown + 1, 5)
+
+    run(test)
 
 
 def test_a_workers_bounds_are_its_own() -> None:
