@@ -54,7 +54,6 @@ class Forwarder:
         self._node_heard_at: float | None = None
         self._carrier: Carrier | None = None
         self._alarm: Alarm | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._table: asyncio.Future[None] | None = None
         self._turning = False
         self._told_meanwhile = False
@@ -63,8 +62,7 @@ class Forwarder:
 
     def start(self, carrier: Carrier) -> None:
         """From now on messages go through ``carrier``; asks for the table. To be called in the event loop."""
-        self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(self._loop, self._wake)
+        self._alarm = Alarm(asyncio.get_running_loop(), self._wake)
         self._carrier = carrier
         self._wake()
 
@@ -76,6 +74,7 @@ class Forwarder:
         unknown = Verdict(VerdictKind.LOST, Executed.UNKNOWN, detail="this gateway was stopped before the answer came")
         for outcome in self._outcomes.values():
             if not outcome.done():
+                self._metrics.failed()
                 outcome.set_result(unknown)
         self._outcomes.clear()
 
@@ -92,8 +91,7 @@ class Forwarder:
         idempotency_key: str = "",
     ) -> tuple[RequestId, asyncio.Future[Verdict]]:
         """Ask ``service``. The future ends with a verdict in any case, by the deadline + 250 ms at the latest."""
-        assert self._loop is not None
-        outcome: asyncio.Future[Verdict] = self._loop.create_future()
+        outcome: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         request_id = self._router.submit(
             service,
             body,
@@ -104,7 +102,8 @@ class Forwarder:
             idempotency_key=idempotency_key,
         )
         if self._carrier is None:  # a worker that ends still takes what its open connections bring
-            outcome.set_result(Verdict(VerdictKind.DRAINING, Executed.NO, detail="this gateway is stopping"))
+            self._metrics.failed()
+            outcome.set_result(Verdict(VerdictKind.NOT_INITIALISED, Executed.NO))
             return request_id, outcome
         self._outcomes[request_id] = outcome
         self._turn()
@@ -117,11 +116,11 @@ class Forwarder:
 
     async def figures(self) -> Figures:
         """The node's own figures; none when it does not answer in time."""
-        if self._carrier is None or self._loop is None or len(self._figures) >= self._limits.figures_pending_max:
+        if self._carrier is None or len(self._figures) >= self._limits.figures_pending_max:
             return {}
         self._figures_asked += 1
         serial = self._figures_asked
-        answer: asyncio.Future[Figures] = self._loop.create_future()
+        answer: asyncio.Future[Figures] = asyncio.get_running_loop().create_future()
         self._figures[serial] = answer
         try:
             if not self._carrier.send_home(ControlRequest(serial, "figures"), b"{}"):
@@ -134,9 +133,8 @@ class Forwarder:
 
     async def table_known(self, timeout_s: float) -> bool:
         """Wait for the table at most so long; whether it has come."""
-        assert self._loop is not None
         if self._table is None:
-            self._table = self._loop.create_future()
+            self._table = asyncio.get_running_loop().create_future()
         self._turn()
         await asyncio.wait([self._table], timeout=timeout_s)
         return self._replica.synced

@@ -128,6 +128,10 @@ class Metrics:
         if failed:
             self._failed.inc()
 
+    def failed(self) -> None:
+        """Count one request that failed although its routing ended well or not at all, before its answer is sent."""
+        self._failed.inc()
+
     def answered(self, resource: str, status: int, duration_s: float) -> None:
         """Count one HTTP answer. ``resource`` is a route's template, not a path, of which there are endlessly many."""
         child = self._duration_children.get((resource, status))

@@ -129,9 +129,22 @@ def test_stop_lets_go_of_whoever_waits() -> None:
         verdict = await outcome
         assert (verdict.kind, verdict.executed) == (VerdictKind.LOST, Executed.UNKNOWN)
         world.mark()  # a late message finds nobody, and does no harm
-        _, outcome = submit(world)
+
+    run(test)
+
+
+def test_who_asks_after_the_end_is_answered_and_counted() -> None:
+    async def test(world: World, _: Client) -> None:
+        world.knows(BOX_B)
+        world.answer = silent
+        submit(world)
+        world.forwarder.stop()
+        first, outcome = submit(world)
         verdict = await outcome
-        assert (verdict.kind, verdict.executed) == (VerdictKind.DRAINING, Executed.NO)
+        assert (verdict.kind, verdict.executed, verdict.retryable) == (VerdictKind.NOT_INITIALISED, Executed.NO, True)
+        assert world.metrics.totals(0.0).failed_requests == 2
+        second, _outcome = submit(world)
+        assert first != second
         assert await world.forwarder.figures() == {}
 
     run(test)
