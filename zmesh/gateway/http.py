@@ -17,7 +17,7 @@ from zmesh.gateway.problems import Disconnected, Problem
 from zmesh.gateway.protocol import EXTENSION, BoundedHttpProtocol
 from zmesh.wire.field import SHORT_MAX
 
-__all__ = ["Request", "render"]
+__all__ = ["Request", "is_header_value", "render"]
 
 # W3C Trace Context, version 00 and what later versions promise to keep.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{1,150})?")
@@ -90,6 +90,11 @@ class Request(falcon.asgi.Request):
         if len(text) > SHORT_MAX:
             raise Problem(400, "bad-header", f"Idempotency-Key is longer than {SHORT_MAX} characters")
         return text
+
+
+def is_header_value(text: str) -> bool:
+    """Whether a header can carry what another box says: no character ends the line or needs an encoding."""
+    return text.isascii() and text.isprintable()
 
 
 def _too_large(bytes_max: int) -> Problem:

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from zmesh.config.service import SERVICE_PATTERN
 from zmesh.gateway.forward import Forwarder
-from zmesh.gateway.http import Request
+from zmesh.gateway.http import Request, is_header_value
 from zmesh.gateway.problems import Problem, from_verdict
 from zmesh.routing.verdict import Verdict, VerdictKind
 from zmesh.telemetry.metrics import Metrics
@@ -67,6 +67,7 @@ class ServiceResource:
             if not fault:
                 self._metrics.served(service, 200)
                 return
+            self._metrics.failed()
             verdict = structs.replace(verdict, kind=VerdictKind.RAISED, detail=f"{service!r} answered {fault}")
         problem = from_verdict(verdict, service)
         if verdict.attempts:  # else nobody was asked, and the name may be the client's invention
@@ -136,8 +137,9 @@ def _headers(request_id: RequestId, verdict: Verdict) -> dict[str, str]:
         ),
     }
     if verdict.node_id:
-        headers["X-Zmesh-Node"] = verdict.node_id
         headers["X-Zmesh-Route"] = verdict.route
+        if is_header_value(verdict.node_id):  # it is what the node calls itself
+            headers["X-Zmesh-Node"] = verdict.node_id
     return headers
 
 
@@ -147,7 +149,7 @@ def _dress(resp: falcon.asgi.Response, service: str, content_type: str, verdict:
     The result says what is wrong with the answer, which is then not to be sent; empty when nothing is.
     """
     replied, body = verdict.content_type or _BYTES, bytes(verdict.body)
-    if not (replied.isascii() and replied.isprintable()):
+    if not is_header_value(replied):
         return f"with the content type {replied!a}, which HTTP cannot carry"
     if content_type != JSON or replied.partition(";")[0] != JSON:
         resp.content_type = replied

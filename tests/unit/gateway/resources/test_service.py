@@ -82,7 +82,7 @@ def test_other_content_types_pass_as_bytes_both_ways() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", ""])
 def test_json_is_told_by_its_media_type_alone(content_type: str) -> None:
     async def test(world: World, client: Client) -> None:
         world.knows(BOX_B)
@@ -413,6 +413,7 @@ def test_a_content_type_that_http_cannot_carry_is_the_services_fault(content_typ
         assert "which HTTP cannot carry" in document["detail"]
         assert "x-evil" not in result.headers
         assert served(world) == {"vision-ocr/502"}
+        assert world.metrics.totals(0.0).failed_requests == 1
 
     run(test)
 
@@ -425,6 +426,20 @@ def test_an_answer_that_only_says_it_is_json_is_the_services_fault(body: bytes) 
         document = problem(await client.post("/service/language-id"), 502)
         assert (document["executed"], document["type"].rpartition(":")[2]) == ("yes", "service-failed")
         assert "answered what is no JSON" in document["detail"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("node_id", ["b\u00f6x", "b\r\nX-Evil: 1", "b\0"])
+@pytest.mark.parametrize(("outcome", "status"), [(Outcome.OK, 200), (Outcome.RAISED, 502)])
+def test_a_node_id_that_http_cannot_carry_is_told_in_no_header(outcome: Outcome, status: int, node_id: str) -> None:
+    async def test(world: World, client: Client) -> None:
+        world.knows(BOX_B)
+        world.answer = lambda sent: (Reply(sent.header.id, outcome, node_id, "application/json"), b"{}")
+        result = await client.post("/service/language-id")
+        assert result.status_code == status
+        assert {"x-zmesh-node", "x-evil"}.isdisjoint(result.headers)
+        assert result.headers["x-zmesh-route"] == "vpn"
 
     run(test)
 
