@@ -1,6 +1,7 @@
 """Reading a body that comes in pieces, is too large, or breaks off."""
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -36,6 +37,31 @@ def test_a_body_in_one_piece() -> None:
 
 def test_a_body_in_several_pieces() -> None:
     assert read([piece(b"ab", True), piece(b"", True), piece(b"cd", True), piece(b"", False)]) == (b"abcd", 0)
+
+
+def test_one_piece_is_not_copied() -> None:
+    body = bytes(10)
+    assert read([piece(body, False)])[0] is body
+
+
+def test_many_small_pieces_take_no_more_memory_than_one_large() -> None:
+    async def main() -> int:
+        left = 20_000
+
+        async def receive() -> Any:
+            nonlocal left
+            left -= 1
+            return piece(b"%02d" % (left % 100), left > 0)
+
+        request = Request(testing.create_scope(method="POST"), receive, first_event=piece(b"", True))
+        tracemalloc.start()
+        try:
+            assert len(await request.body(100_000)) == 40_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert asyncio.run(main()) < 4 * 40_000
 
 
 def test_a_body_that_is_too_large_is_read_no_further() -> None:
