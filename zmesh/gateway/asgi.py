@@ -39,7 +39,6 @@ def application(settings: Settings) -> App:
         random.Random(asker),
         spill_over_queue=settings.gateway.spill_over_queue,
         remote_enabled=settings.mesh.dht_enabled,
-        timeout_default_s=settings.gateway.timeout_default_s,
     )
     metrics = Metrics(services_max=http.services_counted_max)
     forwarder = Forwarder(router, replica, metrics, time.monotonic, http)

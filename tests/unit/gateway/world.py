@@ -19,6 +19,7 @@ from zmesh.config.limits import HttpLimits, RoutingLimits
 from zmesh.config.node import MeshConfig, NodeConfig, VpnConfig
 from zmesh.config.settings import Settings
 from zmesh.gateway.app import create_app
+from zmesh.gateway.asgi import routing_limits
 from zmesh.gateway.box import Box
 from zmesh.gateway.forward import Forwarder
 from zmesh.membership.replica import Replica
@@ -131,11 +132,10 @@ class World:
             7,
             "box-a",
             self.replica,
-            routing or RoutingLimits(finger_ttl_s=gateway.finger_ttl_s),
+            routing or routing_limits(settings),
             random.Random(1),
             spill_over_queue=gateway.spill_over_queue,
             remote_enabled=settings.mesh.dht_enabled,
-            timeout_default_s=gateway.timeout_default_s,
         )
         self.forwarder = Forwarder(self.router, self.replica, self.metrics, self.loop.time, HttpLimits())
         self.box = Box(settings, HttpLimits(), self.replica, self.loop.time, self.forwarder.silence_s)
