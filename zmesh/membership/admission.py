@@ -170,6 +170,8 @@ class Admission:
             del self._seeds[seed.address]
             return ""
         reason = self._credentials.verify_answer(answer)
+        if answer.node_id == own.node_id:
+            reason = reason or _taken(own.node_id)
         if reason or answer.verdict is not Verdict.WELCOME:
             self._turned_away(seed, answer, reason, now)
             return ""
@@ -198,8 +200,7 @@ class Admission:
     def receive_hello(self, hello: Hello, route: Hashable, now: float) -> None:
         """Let the newcomer in, or say why not; the answer comes later if an earlier instance is to be probed first."""
         if not self._rate.allows(now):
-            self._answer(hello, route, Verdict.FULL, "too many newcomers at once")
-            return
+            return  # an answer costs a signature; whoever is there says HELLO again
         reason = self._credentials.verify_hello(hello)
         if not reason and not (hello.request_address and hello.gossip_address):
             reason = "a HELLO must name the addresses of its node's request and gossip sockets"
@@ -252,8 +253,7 @@ class Admission:
     def _refuse_second(self, hello: Hello, route: Hashable) -> None:
         detail = f"{hello.node_id} is here already; another instance asked in from {hello.request_address}"
         self._events.append(Conflict(hello.node_id, detail))
-        reason = f"another living box is called {hello.node_id}; give this one another node.id"
-        self._answer(hello, route, Verdict.TAKEN, reason)
+        self._answer(hello, route, Verdict.TAKEN, _taken(hello.node_id))
 
     def _answer(
         self, hello: Hello, route: Hashable, verdict: Verdict, detail: str = "", known_incarnation: int = 0
@@ -315,3 +315,7 @@ class Admission:
             self._let_in(contest.hello, contest.route, now)
         else:
             self._members.raise_incarnation(contest.incarnation)
+
+
+def _taken(node_id: str) -> str:
+    return f"another living box is called {node_id}; give this one another node.id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zmesh.config.limits import MembershipLimits
+from zmesh.errors import LocalProtocolError, RemoteProtocolError
 from zmesh.membership.identity import Credentials, Identity
 from zmesh.membership.load import Report, is_material
 from zmesh.membership.members import Members
@@ -14,6 +15,7 @@ from zmesh.wire.record import (
     Load,
     Record,
     ServiceOffer,
+    decode_record,
     encode_record,
 )
 
@@ -55,33 +57,42 @@ class Author:
         now: float,
         unready: tuple[str, ...] = (),
     ) -> bool:
-        """A new advertisement if it differs from the last; whether it did."""
+        """A new advertisement if it differs from the last; whether it did.
+
+        Raises LocalProtocolError, and the last one stands, when it is too large or breaks a bound of its fields.
+        """
         said = (self._services, self._capabilities, self._draining, self._unready)
         if said == (services, capabilities, draining, unready):
             return False
+        self._write(self._advertisement(services, capabilities, draining, unready), now)
         self._services, self._capabilities, self._draining, self._unready = services, capabilities, draining, unready
-        self.reissue(now)
         return True
 
     def reissue(self, now: float) -> None:
         """Advertise the same at the present incarnation: the record carries a refutation to whoever missed it."""
+        self._write(self._advertisement(self._services, self._capabilities, self._draining, self._unready), now)
+
+    def _advertisement(
+        self,
+        services: tuple[ServiceOffer, ...],
+        capabilities: Capabilities,
+        draining: bool,
+        unready: tuple[str, ...],
+    ) -> Advertisement:
         own = self._members.own
-        self._write(
-            Advertisement(
-                node_id=own.node_id,
-                instance=own.instance,
-                incarnation=own.incarnation,
-                sequence=self._next_sequence(),
-                request_address=self._identity.request_address,
-                gossip_address=self._identity.gossip_address,
-                services=self._services,
-                capabilities=self._capabilities,
-                draining=self._draining,
-                version=self._identity.version,
-                http_port=self._identity.http_port,
-                unready=self._unready,
-            ),
-            now,
+        return Advertisement(
+            node_id=own.node_id,
+            instance=own.instance,
+            incarnation=own.incarnation,
+            sequence=self._next_sequence(),
+            request_address=self._identity.request_address,
+            gossip_address=self._identity.gossip_address,
+            services=services,
+            capabilities=capabilities,
+            draining=draining,
+            version=self._identity.version,
+            http_port=self._identity.http_port,
+            unready=unready,
         )
 
     # How busy it is.
@@ -105,7 +116,6 @@ class Author:
         if self._report is None or self.next_load() > now:
             return False
         own, report = self._members.own, self._report
-        self._told, self._told_at = report, now
         self._write(
             Load(
                 node_id=own.node_id,
@@ -119,6 +129,7 @@ class Author:
             ),
             now,
         )
+        self._told, self._told_at = report, now
         return True
 
     # That it goes.
@@ -139,4 +150,8 @@ class Author:
 
     def _write(self, record: Record, now: float) -> None:
         payload = encode_record(record)
+        try:
+            decode_record(payload)  # as others will
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(str(error)) from None
         self._table.store(Stored(record, payload, self._credentials.sign(payload), now))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from zmesh.config.limits import MembershipLimits
+from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import Claim, State
 
 __all__ = ["ClaimQueue"]
@@ -80,4 +81,4 @@ def _aged(waiting: _Waiting, now: float) -> Claim:
     if waiting.claim.state is not State.DEAD:
         return waiting.claim
     age_ms = waiting.claim.age_ms + round((now - waiting.queued_at) * 1000.0)
-    return msgspec.structs.replace(waiting.claim, age_ms=age_ms)
+    return msgspec.structs.replace(waiting.claim, age_ms=min(U32_MAX, age_ms))

@@ -51,7 +51,7 @@ class Intake:
                 self._reject(sender, f"signature of {record.node_id}'s record does not hold")
             elif record.node_id == self._members.own.node_id:
                 self._take_own(record)
-            elif self._apply(stored, now):
+            elif self._apply(stored, sender, now):
                 accepted.append(stored)
         return accepted
 
@@ -74,11 +74,11 @@ class Intake:
                 fits = member is None or record.incarnation >= member.incarnation
                 return fits and stored.age_s(now) < self._limits.memory_of_dead_s
 
-    def _apply(self, stored: Stored, now: float) -> bool:
+    def _apply(self, stored: Stored, sender: str, now: float) -> bool:
         """Tell the member list; False when there is no room for a new member."""
         record: Record = stored.record
         if self._members.get(record.node_id) is None and self._members.is_full:
-            self._reject(record.node_id, "the table is full")
+            self._reject(sender, f"the table is full, {record.node_id} does not fit")
             return False
         if isinstance(record, Departure):
             self._members.depart(record.node_id, record.instance, record.incarnation, stored.made_at)

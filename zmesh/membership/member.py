@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from zmesh.membership.paths import Path, Paths
 from zmesh.membership.suspicion import Suspicion
+from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import Claim, RecordKind, State
 
 __all__ = ["AT_A_HIGHER_INCARNATION", "AT_ONE_INCARNATION", "GONE", "HERE", "Effect", "Member"]
@@ -119,5 +120,5 @@ class Member:
             incarnation=self.incarnation,
             state=self.state,
             accuser=accuser,
-            age_ms=max(0, round(age_s * 1000.0)),
+            age_ms=min(U32_MAX, max(0, round(age_s * 1000.0))),
         )

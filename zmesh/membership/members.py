@@ -106,9 +106,11 @@ class Members:
         """The member says that it is here: by HELLO, by its own record, by an ACK.
 
         False when what is held outranks that (the member must be told, and will raise its incarnation), or when it is
-        unknown and did not say where it is, or does not fit; then nothing changed.
+        unknown and did not say where it is, or does not fit, or is called like this node; then nothing changed.
         """
         member = self._members.get(node_id)
+        if member is self.own:
+            return False
         if member is None:
             if not request_address or self.is_full or incarnation > INCARNATION_MAX:
                 return False
@@ -142,8 +144,9 @@ class Members:
     # What others say.
 
     def apply(self, claim: Claim, now: float) -> None:
-        """Weigh a statement by hearsay."""
-        if claim.incarnation > INCARNATION_MAX:
+        """Weigh a statement by hearsay. What is older than the memory of the dead is none any more."""
+        too_old = claim.state in GONE and claim.age_ms / 1000.0 >= self._limits.memory_of_dead_s
+        if claim.incarnation > INCARNATION_MAX or too_old:
             return
         if claim.node_id == self.own.node_id:
             self._answer_for_self(claim)
@@ -156,8 +159,8 @@ class Members:
             if AT_A_HIGHER_INCARNATION[member.state, claim.state] is Effect.BURY:
                 self._take_over(member, claim, now)
                 return
-            self._renew(member, claim.instance, claim.incarnation, now)
-        if claim.incarnation < member.incarnation:
+            self._renew_by_hearsay(member, claim, now)
+        if claim.incarnation != member.incarnation:
             return
         if claim.instance != member.instance:
             # Two starts died at one incarnation, for a disk was lost. Which of them is told does not matter, but that
@@ -169,6 +172,12 @@ class Members:
         if effect is not Effect.NOTHING:
             self._accuse(member, now, claim, condemned=effect is Effect.CONDEMN, first_hand=False)
 
+    def _renew_by_hearsay(self, member: Member, claim: Claim, now: float) -> None:
+        """An instance that has left is never here again, and one that nobody can ask has to say itself that it is."""
+        has_left = member.state is State.LEFT and claim.instance == member.instance
+        if member.request_address and not has_left:
+            self._renew(member, claim.instance, claim.incarnation, now)
+
     def _take_over(self, member: Member, claim: Claim, now: float) -> None:
         """The member is gone at another start than the one that was known to be gone."""
         member.instance, member.incarnation = claim.instance, claim.incarnation
@@ -177,7 +186,7 @@ class Members:
     def _remember_death(self, claim: Claim, now: float) -> None:
         """A death of a member never met is kept, lest its late records bring it to life here."""
         age_s = claim.age_ms / 1000.0
-        if claim.state in GONE and age_s < self._limits.memory_of_dead_s and not self.is_full:
+        if claim.state in GONE and not self.is_full:
             member = Member(claim.node_id, claim.instance, claim.incarnation, State.DEAD, now - age_s)
             self._members[claim.node_id] = member
             self._bury(member, now - age_s, None, first_hand=False)
@@ -250,10 +259,14 @@ class Members:
 
     def hurry(self, member: Member) -> None:
         """Probe ``member`` next."""
+        if member.node_id in self._probe_order:
+            self._probe_order.remove(member.node_id)
         self._probe_order.append(member.node_id)
 
     def _insert_into_probe_order(self, node_id: str) -> None:
-        self._probe_order.insert(self._rng.randint(0, len(self._probe_order)), node_id)
+        """At most once: whoever came back often must not be probed in place of all others."""
+        if node_id not in self._probe_order:
+            self._probe_order.insert(self._rng.randint(0, len(self._probe_order)), node_id)
 
     # Transitions.
 

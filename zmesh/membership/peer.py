@@ -163,6 +163,8 @@ class Peer:
 
     def unreachable(self, address: str, now: float) -> None:
         """The connection to that request ROUTER was refused or lost: a reason to probe at once, no proof."""
+        if self._leaving:
+            return
         self._now = now
         for member in self.members.others_here():
             if member.request_address == address:
@@ -177,6 +179,8 @@ class Peer:
         unready: tuple[str, ...] = (),
     ) -> None:
         """What this node offers from now on, and what it would (``unready``); published when it differs from before."""
+        if self._leaving:
+            return  # the departure is this node's last word
         self._now = now
         if self._author.advertise(services, capabilities, draining, now, unready):
             self._tell_own(RecordKind.ADVERTISEMENT)
@@ -190,6 +194,8 @@ class Peer:
         now: float,
     ) -> None:
         """How busy this node is; published when it has changed materially, at most every load interval."""
+        if self._leaving:
+            return
         self._now = now
         self._author.report(Report(services, cpu_percent, memory_percent, gpus))
         self._tell_load(now)
@@ -268,7 +274,7 @@ class Peer:
     @property
     def synced(self) -> bool:
         """The table is as good as somebody else's, or nobody answered for ``join_timeout_s``."""
-        return self._snapshots.has_table or self._snapshots.is_alone
+        return self._snapshots.synced
 
     @property
     def refusals(self) -> tuple[str, ...]:

@@ -231,6 +231,8 @@ class Prober:
         current = self._members.hear(ack.node_id, ack.instance, ack.incarnation, now)
         if mine and probe is not None:
             del self._rounds[ack.sequence]
+            if probe.target is not member:
+                return  # forgotten since, and met again
             self.health.note(-1)
             direct = probe.helpers is None
             member.paths.answered(Path.VPN, now - probe.sent_at if direct else None, self._limits.rtt_ewma_weight)
@@ -245,19 +247,17 @@ class Prober:
             probe.helpers.pop(nack.node_id, None)
 
     def receive_ping_req(self, request: PingReq, route: Hashable, now: float) -> None:
-        """Probe for somebody else."""
+        """Probe for somebody else, where this node knows the target to be: no asker has a say in whom it dials."""
         if request.target == self._members.own.node_id or len(self._relayed) >= self._limits.relayed_probes_max:
             return
-        sequence = next(self._sequences)
-        self._relayed[sequence] = _Relayed(request, route, now + self._limits.probe_timeout_s)
-        own = self._members.own
+        relayed = _Relayed(request, route, now + self._limits.probe_timeout_s)
         member = self._members.get(request.target)
-        told = None
-        if member is not None and member.state is not State.ALIVE:
-            told = member.claim(now, accuser=own.node_id)
-        claims = self._claims.riders(self._members.here_count, now, told)
-        ping = Ping(own.node_id, own.instance, sequence, request.target, request.target_instance, claims)
-        self._outbox.append(Outgoing(Dial(request.target_address), ping))
+        if member is None or not member.request_address:
+            self._refuse(relayed)
+            return
+        sequence = next(self._sequences)
+        self._relayed[sequence] = relayed
+        self._ping(sequence, member, member.request_address, request.target_instance, now)
 
     def _refuse(self, relayed: _Relayed) -> None:
         own = self._members.own

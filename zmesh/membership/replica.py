@@ -215,14 +215,14 @@ class Replica:
             return
         self._hear_of(update.sequence - 1, now)
         self._heard = update.sequence
-        for view in update.members:
-            self._put(view, update.sequence, now)
-        for node_id in update.removed:
+        for node_id in update.removed:  # first: they make room
             if self._fetch is not None:
                 self._fetch.removed_at[node_id] = update.sequence
             entry = self._entries.get(node_id)
             if entry is not None and entry.sequence < update.sequence:
                 self._remove(node_id)
+        for view in update.members:
+            self._put(view, update.sequence, now)
         if update.synced:
             self._node_synced = True
             if not self._swept and self._fetch is None:

@@ -14,6 +14,7 @@ import msgspec
 from zmesh.config.limits import MembershipLimits
 from zmesh.wire import Header
 from zmesh.wire.event import MemberView, ReplicaMark, ReplicaRequest, ReplicaSnapshot, ReplicaUpdate
+from zmesh.wire.field import U32_MAX
 
 __all__ = ["ReplicaFeed"]
 
@@ -138,7 +139,7 @@ class ReplicaFeed:
         held_ms = int((now - since) * 1000)
         if not view.load or held_ms <= 0:
             return view
-        return msgspec.structs.replace(view, load_age_ms=min(view.load_age_ms + held_ms, 2**32 - 1))
+        return msgspec.structs.replace(view, load_age_ms=min(view.load_age_ms + held_ms, U32_MAX))
 
 
 def _records_bytes(view: MemberView) -> int:

@@ -48,6 +48,11 @@ class Snapshots:
         self.is_alone = False
         """Nobody answered in time, or there is nobody to ask; a snapshot is still fetched when somebody turns up."""
 
+    @property
+    def synced(self) -> bool:
+        """The table is as good as somebody else's, or there is nobody else."""
+        return self.has_table or self.is_alone
+
     def start(self, now: float, *, alone: bool) -> None:
         """``alone``: there is nobody to wait for."""
         self._retry_at = now
@@ -93,18 +98,23 @@ class Snapshots:
             self._outbox.append(Outgoing(Dial(member.request_address), request))
 
     def receive_snapshot(self, snapshot: Snapshot, now: float) -> list[Stored]:
-        """The part that was asked for, or nothing; returns the records that were news."""
+        """The part that was asked for, or nothing; returns the records that were news.
+
+        The table is whole when it came from one that has a whole one: two that start together know nothing yet, and
+        must not take each other's word that this is all.
+        """
         if self.has_table or snapshot.node_id != self._source or snapshot.part != self._part:
             return []
         for claim in snapshot.claims:
             self._members.apply(claim, now)
         accepted = self._intake.take(snapshot.records, snapshot.node_id, now)
-        if snapshot.last:
+        if snapshot.last and snapshot.synced:
             self.has_table = True
             self._alone_at = float("inf")
-        else:
+        elif not snapshot.last and snapshot.cursor > self._cursor:
             self._part, self._cursor = self._part + 1, snapshot.cursor
             self._ask(now)
+        # Else another is asked soon: this one has no whole table itself, or goes round in circles.
         return accepted
 
     def receive_request(self, request: SnapshotRequest, route: Hashable, now: float) -> None:
@@ -118,5 +128,7 @@ class Snapshots:
                 break
             cursor = node_id
         own = self._members.own
-        part = Snapshot(own.node_id, own.instance, request.part, cursor, last, parcel.records, parcel.claims)
+        part = Snapshot(
+            own.node_id, own.instance, request.part, cursor, last, parcel.records, parcel.claims, self.synced
+        )
         self._outbox.append(Outgoing(Answer(route), part))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from zmesh.config.limits import MembershipLimits
+from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import RecordKind, Version
 from zmesh.wire.record import Advertisement, Departure, Load, Record, SignedRecord
 
@@ -63,7 +64,7 @@ class Stored:
 
     def signed(self, now: float) -> SignedRecord:
         """The record to pass on, this node's holding time added to its age."""
-        return SignedRecord(self.payload, self.signature, round(self.age_s(now) * 1000.0))
+        return SignedRecord(self.payload, self.signature, min(U32_MAX, round(self.age_s(now) * 1000.0)))
 
 
 class Table:

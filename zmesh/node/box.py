@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable
 from zmesh.config.box import GpuLimits
 from zmesh.config.service import ServiceConfig
 from zmesh.dispatch.dispatcher import Dispatcher
+from zmesh.errors import LocalProtocolError
 from zmesh.membership.peer import Peer
 from zmesh.node.capabilities import HostLoadSampler, gpus_of, host_capabilities, services_pinned_to
 from zmesh.node.gpu import GpuMonitor
+from zmesh.telemetry.log import get_logger
 from zmesh.wire.record import Capabilities, Gpu, ServiceOffer
 
 __all__ = ["Box"]
+
+log = get_logger()
 
 
 class Box:
@@ -59,7 +63,10 @@ class Box:
         offers = tuple(self._offer(*offer) for offer in self._dispatcher.offers())
         ready = {offer.name for offer in offers}
         unready = tuple(name for name in self._services if name not in ready)
-        self._peer.advertise(offers, self._capabilities(), self.draining, self._loop.time(), unready)
+        try:
+            self._peer.advertise(offers, self._capabilities(), self.draining, self._loop.time(), unready)
+        except LocalProtocolError as error:
+            log.error("services cannot be advertised as they are", reason=str(error))
         self._turn_peers()
 
     async def report_load(self) -> None:

@@ -13,13 +13,27 @@ from msgspec import Meta
 from zmesh.config.node import NODE_ID_PATTERN
 from zmesh.config.service import SERVICE_PATTERN
 
-__all__ = ["NAME_MAX", "SHORT_MAX", "TEXT_MAX", "U32", "U64", "Name", "NodeId", "ServiceName", "Short", "Text", "clip"]
+__all__ = [
+    "NAME_MAX",
+    "SHORT_MAX",
+    "TEXT_MAX",
+    "U32",
+    "U32_MAX",
+    "U64",
+    "Name",
+    "NodeId",
+    "ServiceName",
+    "Short",
+    "Text",
+    "clip",
+]
 
 NAME_MAX = 63
 SHORT_MAX = 255
 TEXT_MAX = 4096
 
-U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+U32_MAX = 2**32 - 1
+U32 = Annotated[int, Meta(ge=0, le=U32_MAX)]
 U64 = Annotated[int, Meta(ge=0)]
 """msgpack itself has no larger integer."""
 

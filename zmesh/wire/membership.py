@@ -254,3 +254,5 @@ class Snapshot(Header, frozen=True):
     last: bool
     records: RecordList = ()
     claims: ClaimList = ()
+    synced: bool = False
+    """The sender has a whole table itself, or is alone; else the joiner asks another, too."""

@@ -299,12 +299,19 @@ def test_the_rate_is_bounded_and_recovers() -> None:
         limits=msgspec.structs.replace(LIMITS, hellos_per_second_max=3),
         credentials=UNSIGNED._replace(verify_hello=lambda hello: checked.append(hello.node_id) or ""),  # type: ignore[func-returns-value]
     )
-    answers = [desk.ask(hello_of("b"), 0.0)[0] for _ in range(5)]
-    assert [answer.verdict for answer in answers] == [Verdict.WELCOME] * 3 + [Verdict.FULL] * 2
-    assert answers[4].detail == "too many newcomers at once"
-    assert len(checked) == 3
+    assert [len(desk.ask(hello_of("b"), 0.0)) for _ in range(5)] == [1, 1, 1, 0, 0]
+    assert len(checked) == 3  # nor is anything else done for the others
     assert desk.ask(hello_of("b"), 0.34)[0].verdict is Verdict.WELCOME
-    assert [desk.ask(hello_of("b"), 99.0)[0].verdict for _ in range(4)][3] is Verdict.FULL
+    assert [len(desk.ask(hello_of("b"), 99.0)) for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_an_answer_in_the_own_name_is_a_refusal() -> None:
+    desk = Desk(SEED)
+    desk.admission.start(0.0)
+    answer = msgspec.structs.replace(answer_of(desk.hello()), node_id="a", instance=0x77)
+    assert desk.admission.receive_answer(answer, 0.1) == ""
+    assert desk.admission.refusals == (f"seed {SEED}: another living box is called a; give this one another node.id",)
+    assert (desk.members.own.instance, desk.members.own.incarnation) == (INSTANCE["a"], 1)
 
 
 def test_it_answers_itself_and_refuses_its_double() -> None:

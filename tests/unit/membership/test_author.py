@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import msgspec
+import pytest
 
 from tests.unit.membership.parts import LIMITS, identity, members, table
+from zmesh.errors import LocalProtocolError
 from zmesh.membership.author import Author
 from zmesh.membership.identity import UNSIGNED
 from zmesh.membership.load import Report
@@ -112,3 +114,33 @@ def test_a_departure_is_the_last_word() -> None:
     assert record.record.sequence == 2
     assert own.next_load() == float("inf")
     assert msgspec.msgpack.decode(record.payload)[0] == 3
+
+
+@pytest.mark.parametrize(
+    "services",
+    [
+        tuple(ServiceOffer(f"s{number}", 1, 0, ("x" * 250,) * 16) for number in range(20)),  # over 60 KiB
+        (ServiceOffer("Bad Name", 1),),
+    ],
+    ids=["too large", "out of bounds"],
+)
+def test_what_others_would_refuse_is_not_written_and_the_last_word_stands(services: tuple[ServiceOffer, ...]) -> None:
+    own = author()
+    own.advertise((ServiceOffer("ocr", 1),), Capabilities(), False, 0.0)
+    before = own.records()
+    with pytest.raises(LocalProtocolError):
+        own.advertise(services, Capabilities(), False, 1.0)
+    assert own.records() == before
+    own.reissue(2.0)
+    record = own.records()[0].record
+    assert isinstance(record, Advertisement)
+    assert [offer.name for offer in record.services] == ["ocr"]
+
+
+def test_load_that_others_would_refuse_is_not_taken_for_told() -> None:
+    own = author()
+    own.report(Report((), 101, 0, ()))
+    with pytest.raises(LocalProtocolError):
+        own.tell_load(0.0)
+    own.report(Report((), 100, 0, ()))
+    assert own.tell_load(0.0)

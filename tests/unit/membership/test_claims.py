@@ -5,20 +5,21 @@ import math
 import msgspec
 import pytest
 
-from tests.unit.membership.parts import LIMITS, claim
+from tests.unit.membership.parts import LIMITS, claim, members
 from zmesh.membership.claims import ClaimQueue
+from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import State
 
 
-@pytest.mark.parametrize("members", [9, 10])
-def test_a_claim_rides_so_many_times_and_rests(members: int) -> None:
+@pytest.mark.parametrize("count", [9, 10])
+def test_a_claim_rides_so_many_times_and_rests(count: int) -> None:
     queue = ClaimQueue(LIMITS)
     said = claim("b", State.SUSPECT)
     queue.push(said, 0.0, publish=False)
     rides = 0
-    while queue.riders(members, 0.0):
+    while queue.riders(count, 0.0):
         rides += 1
-    assert rides == math.ceil(LIMITS.claim_transmits_mult * math.log10(members + 1))
+    assert rides == math.ceil(LIMITS.claim_transmits_mult * math.log10(count + 1))
     assert not queue.has_unpublished
 
 
@@ -82,3 +83,14 @@ def test_the_queue_is_bounded_and_the_most_ridden_goes() -> None:
     queue.push(claim("c", State.SUSPECT), 0.0, publish=False)
     queue.push(claim("d", State.SUSPECT), 0.0, publish=False)
     assert {queue.riders(100, 0.0)[0].node_id for _ in range(2)} == {"c", "d"}
+
+
+def test_the_age_of_a_claim_stops_where_the_wire_does() -> None:
+    queue = ClaimQueue(LIMITS)
+    queue.push(claim("b", State.DEAD, age_ms=U32_MAX - 10), 0.0, publish=False)
+    assert queue.riders(3, 1.0)[0].age_ms == U32_MAX
+    found = members("b")
+    member = found.get("b")
+    assert member is not None
+    found.replaced(member, 0.0)
+    assert member.claim(9e9).age_ms == U32_MAX

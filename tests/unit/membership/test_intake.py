@@ -169,7 +169,10 @@ def test_a_full_table_takes_no_newcomer() -> None:
     found = members("b", limits=limits)
     machine = Intake(found, table(), UNSIGNED, limits)
     assert take(machine, advertisement("c"), departure("d"), advertisement("b")) == [advertisement("b")]
-    assert machine.rejections == [Rejected("c", "the table is full"), Rejected("d", "the table is full")]
+    assert machine.rejections == [
+        Rejected("s", "the table is full, c does not fit"),
+        Rejected("s", "the table is full, d does not fit"),
+    ]
 
 
 @pytest.mark.parametrize("record", [advertisement("b", incarnation=INCARNATION_MAX + 1), advertisement("a")])

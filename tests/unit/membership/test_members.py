@@ -99,14 +99,58 @@ def test_a_member_known_by_hearsay_arrives_when_it_says_where_it_is() -> None:
     found = members()
     found.apply(claim("b", State.DEAD), 0.0)
     found.apply(claim("b", State.ALIVE, incarnation=2), 0.0)
-    assert found.others_here() == []
+    found.apply(claim("b", State.SUSPECT, incarnation=2), 0.0)
+    assert of(found, "b").state is State.DEAD  # nobody could ask it, so it would be here for ever
     assert found.next_target() is None
     found.take_changes()
     assert meet(found, "b", incarnation=2)
-    (change,) = found.take_changes()
-    assert (change.arrived, change.first_hand, change.claim) == (True, False, None)
+    change = found.take_changes()[-1]
+    assert (change.arrived, change.first_hand) == (True, False)
+    assert found.next_target() is of(found, "b")
     assert [member.node_id for member in found.others_here()] == ["b"]
     assert of(found, "b").gossip_address == gossip_address("b")
+
+
+def test_what_claims_the_own_name_changes_nothing_of_it() -> None:
+    found = members("b")
+    assert not found.hear("a", 0x77, 50, 0.0, request_address="10.9.9.9:1")
+    assert (found.own.instance, found.own.incarnation, found.own.request_address) == (
+        INSTANCE["a"],
+        1,
+        request_address("a"),
+    )
+    assert found.take_changes() == []
+
+
+def test_whoever_comes_back_often_is_not_probed_in_place_of_others() -> None:
+    found = members("b", "c")
+    for incarnation in range(2, 200):
+        assert meet(found, "c", instance=incarnation, incarnation=incarnation)
+        found.hurry(of(found, "c"))
+    assert [member.node_id for member in (found.next_target(), found.next_target()) if member] == ["c", "b"]
+
+
+@pytest.mark.parametrize("state", [State.ALIVE, State.SUSPECT])
+def test_an_instance_that_has_left_is_not_brought_back_by_hearsay(state: State) -> None:
+    found = members("b", "c")
+    found.depart("b", INSTANCE["b"], 1, 0.0)
+    found.take_changes()
+    found.apply(claim("b", state, incarnation=9), 0.0)
+    assert (of(found, "b").state, of(found, "b").incarnation) == (State.LEFT, 1)
+    assert found.take_changes() == []
+    later_start = msgspec.structs.replace(claim("b", State.ALIVE, incarnation=9), instance=0x99)
+    found.apply(later_start, 0.0)
+    assert of(found, "b").state is State.ALIVE
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_death_longer_past_than_any_is_remembered_is_no_news(known: bool) -> None:
+    found = members("b") if known else members()
+    found.take_changes()
+    for incarnation in (1, 2):
+        old = claim("b", State.DEAD, incarnation=incarnation, age_ms=round(LIMITS.memory_of_dead_s * 1000.0))
+        found.apply(old, 0.0)
+    assert found.take_changes() == []
 
 
 def test_one_that_says_nothing_of_its_addresses_keeps_them() -> None:

@@ -30,6 +30,7 @@ from zmesh.wire.membership import Claims, Delta, Digest, Nack, Ping, RecordKind,
 from zmesh.wire.record import (
     Advertisement,
     Capabilities,
+    Departure,
     Gpu,
     Load,
     ServiceLoad,
@@ -64,7 +65,8 @@ def test_three_nodes_and_one_seed_in_any_order_find_each_other(order: tuple[str,
     took = cluster.run_until(lambda: all(cluster.all_see(node_id, State.ALIVE) for node_id in "abc"), 2.0)
     assert took < 1.0
     cluster.run_until(cluster.all_equal, 1.0)
-    assert all(cluster.told(node_id, Synced)[-1] == Synced(alone=False) for node_id in "abc")
+    # The first was alone, and asks again while the others have no whole table either.
+    cluster.run_until(lambda: all(cluster.told(n, Synced)[-1:] == [Synced(alone=False)] for n in "abc"), 2.0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -201,6 +203,21 @@ def test_who_leaves_says_nothing_more() -> None:
     assert told == []
     cluster.boxes["c"].peer.receive(Ping("a", 1, 1, "c", 0), "route", cluster.now)
     assert cluster.boxes["c"].peer.messages_to_send() == []
+
+
+def test_the_departure_is_the_last_word_whatever_the_shell_still_reports() -> None:
+    cluster = mesh()
+    leave(cluster, "c")
+    peer, address = cluster.boxes["c"].peer, cluster.boxes["a"].peer.identity.request_address
+    peer.advertise((ServiceOffer("ocr", 1),), Capabilities(), True, cluster.now)
+    peer.report_load((), 99, 99, (), cluster.now)
+    peer.unreachable(address, cluster.now)
+    left_at = cluster.now
+    cluster.run(5.0)
+    kinds = {type(sent.header) for at, key, sent in cluster.sent if key == "c" and at > left_at}
+    assert Ping not in kinds
+    assert all(cluster.states_told(key, "c")[-1] is State.LEFT for key in "ab")
+    assert [type(stored.record) for stored in peer._author.records()] == [Departure]
 
 
 def test_one_that_left_may_come_back() -> None:

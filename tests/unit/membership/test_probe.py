@@ -337,10 +337,10 @@ def test_who_is_held_for_dead_and_asks_is_told_by_whom_and_since_when() -> None:
 
 
 def test_a_probe_for_another_is_answered_with_what_the_target_said() -> None:
-    bench = Bench("b")
-    bench.prober.receive_ping_req(PingReq("b", INSTANCE["b"], 77, "c", 0xC, "10.42.0.3:7400"), "route", 0.0)
+    bench = Bench("b", "c")
+    bench.prober.receive_ping_req(PingReq("b", INSTANCE["b"], 77, "c", 0xC, "10.66.6.6:1"), "route", 0.0)
     (asked,) = bench.outbox
-    assert asked.to == Dial("10.42.0.3:7400")
+    assert asked.to == Dial("10.42.0.3:7400")  # where this node knows it, whatever the asker says
     ping = asked.header
     assert isinstance(ping, Ping)
     bench.outbox.clear()
@@ -373,12 +373,32 @@ def test_a_target_held_for_dead_hears_since_when() -> None:
 
 
 def test_probes_for_others_are_bounded_and_never_of_oneself() -> None:
-    bench = Bench("b", limits=msgspec.structs.replace(LIMITS, relayed_probes_max=1))
+    bench = Bench("b", "c", limits=msgspec.structs.replace(LIMITS, relayed_probes_max=1))
     bench.prober.receive_ping_req(PingReq("b", 1, 1, "a", 0, "10.42.0.1:7400"), "route", 0.0)
     assert bench.sent() == []
     for sequence in (1, 2):
         bench.prober.receive_ping_req(PingReq("b", 1, sequence, "c", 0, "10.42.0.3:7400"), "route", 0.0)
     assert len(bench.sent()) == 1
+
+
+def test_a_target_that_is_not_known_here_is_refused_at_once() -> None:
+    bench = Bench("b")
+    bench.members.apply(claim("zz", State.DEAD, instance=5), 0.0)  # one without an address
+    for target in ("c", "zz"):
+        bench.prober.receive_ping_req(PingReq("b", INSTANCE["b"], 77, target, 0xC, "10.66.6.6:1"), "route", 0.0)
+    assert bench.outbox == [Outgoing(Answer("route"), Nack("a", INSTANCE["a"], 77, t)) for t in ("c", "zz")]
+
+
+def test_an_answer_of_one_that_was_forgotten_and_met_again_is_no_answer_to_the_round() -> None:
+    bench = Bench("b", "c")
+    ping = bench.begin()
+    target = bench.member(ping.target)
+    bench.members.depart(ping.target, target.instance, 1, -LIMITS.memory_of_dead_s)
+    bench.members.expire(0.0)
+    bench.members.apply(claim(ping.target, State.DEAD), 0.0)
+    bench.ack(ping)
+    assert bench.prober.health.score == 0
+    assert bench.member(ping.target).rtt_ms == 0.0
 
 
 def test_an_answer_of_somebody_else_ends_no_round() -> None:

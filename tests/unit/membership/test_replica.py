@@ -181,6 +181,8 @@ def test_members_are_bounded() -> None:
     assert sorted(replica.members) == ["a", "b"]
     replica.receive(ReplicaUpdate("home", 1, 2, (view("a", "t"),)), 0.0)
     assert replica.known("t")
+    replica.receive(ReplicaUpdate("home", 1, 3, (view("c", "s"),), ("b",)), 0.0)
+    assert sorted(replica.members) == ["a", "c"]  # who goes makes room for who comes
 
 
 # Loss

@@ -25,12 +25,13 @@ from zmesh.wire.record import SignedRecord
 class Node:
     """One side."""
 
-    def __init__(self, found: Members, limits: MembershipLimits = LIMITS) -> None:
+    def __init__(self, found: Members, limits: MembershipLimits = LIMITS, *, has_table: bool = False) -> None:
         self.members = found
         self.table = Table(limits)
         self.outbox: list[Outgoing] = []
         self.intake = Intake(found, self.table, UNSIGNED, limits)
         self.snapshots = Snapshots(found, self.table, self.intake, limits, random.Random(1), self.outbox)
+        self.snapshots.has_table = has_table
 
     def sent(self) -> list[Any]:
         headers = [message.header for message in self.outbox]
@@ -40,7 +41,7 @@ class Node:
 
 def served(count: int, limits: MembershipLimits = LIMITS) -> Node:
     """Node b with a table of ``count`` nodes, every third of them dead."""
-    node = Node(Members(identity("b"), 1, limits, random.Random(1)), limits)
+    node = Node(Members(identity("b"), 1, limits, random.Random(1)), limits, has_table=True)
     for number in range(count):
         record = msgspec.structs.replace(advertisement("c"), node_id=f"n{number:03}", instance=number + 1)
         node.table.store(stored(record))
@@ -162,7 +163,7 @@ def test_parts_of_another_source_or_out_of_turn_are_ignored() -> None:
     for part in (Snapshot("zz", 1, 0, "", True, (), dead), Snapshot("b", INSTANCE["b"], 1, "", True, (), dead)):
         assert joiner.snapshots.receive_snapshot(part, 0.0) == []
     assert not joiner.snapshots.has_table
-    joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 0, "", True), 0.0)
+    joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 0, "", True, synced=True), 0.0)
     assert joiner.snapshots.has_table
     joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 0, "", True, (), dead), 0.0)
     assert joiner.members.take_changes() == []
@@ -210,3 +211,30 @@ def test_nobody_to_wait_for_means_alone_at_once() -> None:
     assert other.snapshots.is_alone
     other.snapshots.stop()
     assert other.snapshots.next_timer() == float("inf")
+
+
+def test_the_table_of_one_that_has_no_whole_one_is_taken_and_another_is_asked() -> None:
+    server, joiner = served(1), Node(members("b"))
+    server.snapshots.has_table = False
+    joiner.snapshots.start(0.0, alone=False)
+    joiner.snapshots.handle_timer(0.0)
+    assert fetch(joiner, server, 0.0) == 1
+    assert joiner.members.get("n000") is not None
+    assert not joiner.snapshots.synced
+    assert joiner.snapshots.next_timer() == LIMITS.snapshot_retry_s
+    server.snapshots.is_alone = True
+    joiner.snapshots.handle_timer(LIMITS.snapshot_retry_s)
+    assert fetch(joiner, server, 1.0) == 1
+    assert joiner.snapshots.synced
+
+
+def test_a_source_that_goes_round_in_circles_is_not_followed() -> None:
+    joiner = Node(members("b"))
+    joiner.snapshots.start(0.0, alone=False)
+    joiner.snapshots.handle_timer(0.0)
+    joiner.outbox.clear()
+    joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 0, "n1", False), 0.0)
+    assert len(joiner.sent()) == 1
+    joiner.snapshots.receive_snapshot(Snapshot("b", INSTANCE["b"], 1, "n1", False), 0.0)
+    assert joiner.sent() == []
+    assert joiner.snapshots.next_timer() == LIMITS.snapshot_retry_s

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.membership.parts import LIMITS, advertisement, departure, load, stored, table
 from zmesh.membership.table import Table, kind_of, place_of
+from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import RecordKind, Version
 from zmesh.wire.record import Record
 
@@ -184,3 +185,9 @@ def test_a_digest_in_other_buckets_counts_all_that_is_held() -> None:
     other.mark_dead("b", (0xB, 1))
     assert held.digest(3) == other.digest(3)
     assert other.digest(LIMITS.sync_buckets) == held.digest(LIMITS.sync_buckets)
+
+
+def test_the_age_of_a_record_stops_where_the_wire_does() -> None:
+    record = stored(advertisement("b"))
+    assert record.signed(4_294_967.0).age_ms == 4_294_967_000
+    assert record.signed(9e9).age_ms == U32_MAX

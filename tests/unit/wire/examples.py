@@ -235,7 +235,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "delta": Message(Kind.DELTA, Delta("gpu-1", INSTANCE, (SIGNED,), (CLAIM,), (("gpu-3", RecordKind.ADVERTISEMENT),))),
     "snapshot-request": Message(Kind.SNAPSHOT_REQUEST, SnapshotRequest("gpu-1", INSTANCE, 2, "gpu-3")),
-    "snapshot": Message(Kind.SNAPSHOT, Snapshot("gpu-2", OTHER, 2, "gpu-3", False, (SIGNED,), (CLAIM,))),
+    "snapshot": Message(Kind.SNAPSHOT, Snapshot("gpu-2", OTHER, 2, "gpu-3", False, (SIGNED,), (CLAIM,), True)),
     "replica-update": Message(
         Kind.REPLICA_UPDATE, ReplicaUpdate("gpu-1", INSTANCE, 5, (VIEW,), ("gpu-9",), True), topic=Topic.REPLICA
     ),
