@@ -106,7 +106,8 @@ class MembershipLimits(Struct, frozen=True, kw_only=True):
     node without seeds waits as long: others who remember it find it within two probe intervals."""
 
     load_interval_min_s: float = 1.0
-    """Load is published at most every max(this, members / 50) seconds, and only when it changed materially."""
+    """Load is published at most every max(this, members / 50) seconds, and only when it changed materially or is half
+    as old as it may get."""
 
     load_age_max_s: float = 180.0
     """A load report older than this, holding times of all hops included, is dropped."""

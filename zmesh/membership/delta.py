@@ -71,7 +71,8 @@ class Parcel:
         """All that is held of one node, or nothing and False when it does not all fit behind what is there already."""
         held = self._table.of(node_id)
         size = sum(len(stored.payload) + len(stored.signature) + _RECORD_OVERHEAD_BYTES for stored in held)
-        if self._records and self._bytes + size > self._limits.delta_bytes_max:
+        too_many = len(self._records) + len(held) > self._limits.delta_records_max
+        if self._records and (too_many or self._bytes + size > self._limits.delta_bytes_max):
             self.is_full = True
             return False
         return self.add_death(node_id) and all(self.add(stored) for stored in held)

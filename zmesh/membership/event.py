@@ -76,6 +76,9 @@ class Rejected(Struct, frozen=True):
 
     node_id: str
     reason: str
+    """Of the first in its message."""
+    count: int = 1
+    """In that message."""
 
 
 Event: TypeAlias = (

@@ -1,4 +1,4 @@
-"""What this node publishes on its XPUB, and when. Decides the pace and the batches; knows no members.
+"""What this node publishes on its XPUB, and when. Decides the pace and the batches.
 
 Publishing happens at the node's own pace, ``gossip_interval_s`` apart and only when there is news: a mesh at rest is
 quiet. Nothing is published twice but a departure: what a subscriber misses, sync repairs.

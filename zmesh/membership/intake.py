@@ -37,22 +37,27 @@ class Intake:
 
     def take(self, records: Iterable[SignedRecord], sender: str, now: float) -> list[Stored]:
         """Take in what is news; returns what was."""
-        accepted = []
+        accepted, refused = [], []
         for signed in records:
             try:
                 record = decode_record(signed.payload)
             except RemoteProtocolError as error:
-                self._reject(sender, str(error))
+                refused.append(str(error))
                 continue
             stored = Stored(record, signed.payload, signed.signature, now - signed.age_ms / 1000.0)
             if not self._is_acceptable(stored, now):
                 continue
             if not self._credentials.verify(record.node_id, signed.payload, signed.signature):
-                self._reject(sender, f"signature of {record.node_id}'s record does not hold")
+                refused.append(f"signature of {record.node_id}'s record does not hold")
             elif record.node_id == self._members.own.node_id:
                 self._take_own(record)
-            elif self._apply(stored, sender, now):
+            elif self._members.get(record.node_id) is None and self._members.is_full:
+                refused.append(f"the table is full, {record.node_id} does not fit")
+            else:
+                self._apply(stored, now)
                 accepted.append(stored)
+        if refused and len(self.rejections) < REJECTIONS_MAX:
+            self.rejections.append(Rejected(sender, refused[0], len(refused)))
         return accepted
 
     def _is_acceptable(self, stored: Stored, now: float) -> bool:
@@ -74,12 +79,9 @@ class Intake:
                 fits = member is None or record.incarnation >= member.incarnation
                 return fits and stored.age_s(now) < self._limits.memory_of_dead_s
 
-    def _apply(self, stored: Stored, sender: str, now: float) -> bool:
-        """Tell the member list; False when there is no room for a new member."""
+    def _apply(self, stored: Stored, now: float) -> None:
+        """Keep it, and tell the member list."""
         record: Record = stored.record
-        if self._members.get(record.node_id) is None and self._members.is_full:
-            self._reject(sender, f"the table is full, {record.node_id} does not fit")
-            return False
         if isinstance(record, Departure):
             self._members.depart(record.node_id, record.instance, record.incarnation, stored.made_at)
         elif isinstance(record, Load):
@@ -94,7 +96,6 @@ class Intake:
                 gossip_address=record.gossip_address,
             )
         self._table.store(stored)
-        return True
 
     def _take_own(self, record: Record) -> None:
         """This node alone writes its records; what others hold may show that it must go above an earlier start."""
@@ -102,7 +103,3 @@ class Intake:
             self._members.raise_incarnation(record.incarnation)
         elif isinstance(record, Advertisement):
             self.pretender = record
-
-    def _reject(self, sender: str, reason: str) -> None:
-        if len(self.rejections) < REJECTIONS_MAX:
-            self.rejections.append(Rejected(sender, reason))

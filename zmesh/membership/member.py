@@ -32,7 +32,7 @@ class Effect(Enum):
     ACCUSE = auto()
     """One more accuser of a suspicion, the first one starts it."""
     CONDEMN = auto()
-    """Like ACCUSE, with the shortest time-out. A death by hearsay is never taken over at once: after a partition both
+    """Like ACCUSE, with the shortest time-out. A death by hearsay is not taken over at once: after a partition both
     sides hold the other dead, and everybody accused must have time to refute."""
 
 

@@ -36,7 +36,7 @@ class Suspicion:
         return True
 
     def condemn(self) -> None:
-        """Somebody has waited out a whole suspicion of its own: give the accused the shortest time, but do give it."""
+        """Somebody has waited out a whole suspicion of its own: the accused has the shortest time since the first."""
         self._confirmations_max = 0
 
     def postpone(self, delay_s: float, now: float) -> None:

@@ -194,8 +194,9 @@ class Node:
                 log.error("two boxes use one node id", conflicting_id=node_id, detail=detail)
             case mesh_event.Refused(detail):
                 log.error("not let into the mesh", detail=detail)
-            case mesh_event.Rejected(node_id, reason):
-                log.warning("not believed", sender=node_id, reason=reason)
+            case mesh_event.Rejected(node_id, reason, count):
+                if self.report.disbelieve(node_id, count):
+                    log.warning("not believed; what more it sends is only counted", sender=node_id, reason=reason)
 
     def _log_member(self, view: MemberView) -> None:
         """A line when a box comes, goes or dies: what its operator looks for first."""

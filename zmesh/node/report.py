@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from zmesh import __version__
+from zmesh.config.limits import MembershipLimits
 from zmesh.dispatch.event import RequestEnded
 from zmesh.node.control import Verb
 from zmesh.wire.event import MemberView
@@ -33,6 +34,8 @@ class Report:
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._ended: Counter[str] = Counter()
+        self._disbelieved: set[str] = set()
+        self._disbelieved_total = 0
         self.phase = "starting"
         """starting, ready or draining."""
 
@@ -49,6 +52,14 @@ class Report:
     def count(self, ended: RequestEnded) -> None:
         """A request has its end here."""
         self._ended[ended.outcome.name.lower()] += 1
+
+    def disbelieve(self, sender: str, count: int) -> bool:
+        """So many records of ``sender`` were refused; whether it is the first time, and worth a line."""
+        self._disbelieved_total += count
+        if sender in self._disbelieved or len(self._disbelieved) >= MembershipLimits().members_max:
+            return False
+        self._disbelieved.add(sender)
+        return True
 
     def status(self) -> dict[str, Any]:
         """This box in one screen."""
@@ -106,6 +117,7 @@ class Report:
             "zmesh_requests_running": {f'service="{load.name}"': load.running for load in loads},
             "zmesh_requests_ended_total": {f'outcome="{outcome}"': count for outcome, count in self._ended.items()},
             "zmesh_frames_rejected_total": {f'socket="{name}"': count for name, count in self._rejected().items()},
+            "zmesh_records_refused_total": self._disbelieved_total,
             "zmesh_dispatch_total": {f'event="{event}"': count for event, count in oddities.items()},
             "zmesh_publish_overflows_total": {
                 f'socket="{publisher.name}"': publisher.overflows

@@ -60,6 +60,15 @@ def test_their_size_is_bounded_but_one_always_fits() -> None:
     assert len(parcel.records) == 1
 
 
+def test_a_node_comes_whole_or_not_at_all() -> None:
+    held = table(advertisement("b"), load("b"), advertisement("c"), load("c"))
+    limits = msgspec.structs.replace(LIMITS, delta_records_max=3)
+    parcel = Parcel(members("b", "c"), held, limits, 0.0)
+    assert parcel.add_node("b")
+    assert not parcel.add_node("c")
+    assert (len(parcel.records), parcel.is_full) == (2, True)
+
+
 def sealed(record: Record) -> Stored:
     return Stored(record, encode_record(record), b"s" * 64, 0.0)
 

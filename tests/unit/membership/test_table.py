@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from hashlib import blake2b
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.membership.parts import LIMITS, advertisement, departure, load, stored, table
+from tests.unit.membership.parts import INSTANCE, LIMITS, advertisement, departure, load, stored, table
 from zmesh.membership.table import Table, kind_of, place_of
 from zmesh.wire.field import U32_MAX
 from zmesh.wire.membership import RecordKind, Version
@@ -191,3 +192,19 @@ def test_the_age_of_a_record_stops_where_the_wire_does() -> None:
     record = stored(advertisement("b"))
     assert record.signed(4_294_967.0).age_ms == 4_294_967_000
     assert record.signed(9e9).age_ms == U32_MAX
+
+
+def test_a_digest_is_what_protocol_says() -> None:
+    """Computed here from PROTOCOL section 6.4: another hash would be another version of the wire."""
+
+    def hash_of(text: str) -> int:
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+    held = table(advertisement("b", incarnation=2, sequence=5), load("b", incarnation=2, sequence=6))
+    held.mark_dead("c", (0xC, 4))
+    b = INSTANCE["b"]
+    expected = [0] * 7
+    expected[hash_of("b") % 7] = hash_of(f"b 1 {b} 2 5") ^ hash_of(f"b 2 {b} 2 6")
+    expected[hash_of("c") % 7] ^= hash_of("c dead 12 4")
+    assert list(held.digest(7)) == expected
+    assert hash_of("gpu-1") == 0x87416778B11E68C4

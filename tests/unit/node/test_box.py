@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.polling import wait_until_async
 from tests.unit.node.nodes import SOON_S, Asker, Runner, open_sockets, run, settings, short_directory, started
 from zmesh.config.service import ServiceConfig
 from zmesh.node import box as module
 from zmesh.node.node import Node
-from zmesh.wire.record import Advertisement, Load, decode_record
+from zmesh.wire.record import Advertisement, Load, ServiceOffer, decode_record
 from zmesh.wire.request import NotStarted, Reason, Request, Stop
 
 
@@ -96,5 +97,21 @@ def test_load_is_told() -> None:
                 assert [service.name for service in record.services] == ["echo"]
                 assert record.memory_percent > 0
                 task.cancel()
+
+    run(test())
+
+
+def test_an_offer_that_others_would_refuse_is_told_of_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        with short_directory() as directory, open_sockets() as context:
+            async with started(context, settings(directory)) as node:
+                before = own(node)
+                offers = tuple((f"s{number}", 1, ("x" * 250,) * 16) for number in range(20))
+                monkeypatch.setattr(node.dispatcher, "offers", lambda: offers)
+                monkeypatch.setattr(node.box, "_offer", lambda *offer: ServiceOffer(offer[0], offer[1], 0, offer[2]))
+                with capture_logs() as logs:
+                    node.box.advertise()
+                assert "cannot be advertised" in logs[-1]["event"]
+                assert own(node) == before
 
     run(test())

@@ -50,6 +50,9 @@ def test_status_members_services_figures() -> None:
                 assert figures["zmesh_node_uptime_seconds"] > 0
                 sockets = {"request", "lobby", "gateway.ipc", "runner.ipc", "control.ipc", "peer", "seed", "heard"}
                 sockets |= {"gossip", "events.ipc"}
+                assert figures["zmesh_records_refused_total"] == 0
+                assert [report.disbelieve(sender, 2) for sender in ("a", "b", "a")] == [True, True, False]
+                assert report.figures()["zmesh_records_refused_total"] == 6
                 assert figures["zmesh_dispatch_total"]['event="stray_replies"'] == 0
                 assert figures["zmesh_frames_rejected_total"] == {f'socket="{name}"': 0 for name in sockets}
 
