@@ -53,7 +53,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Received since the parser told of anything but a header: it does so when that is whole, however long."""
         self._upgrade_offered = False
         self._problem: Problem | None = None
-        """What is wrong with what the client said: no more of it is read."""
+        """What is wrong with what the client said, or with its not going on: no more of it is read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; it is waited for from now on."""
@@ -158,7 +158,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         ``now`` is the event loop's clock.
         """
         waited_s = now - self._progress_at
-        if self._serves_another():
+        if self._problem is not None or self._serves_another():
             return
         if self._is_silent() and waited_s > self.limits.header_timeout_s:
             self.transport.close()
@@ -191,14 +191,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Read nothing more; answer, unless an earlier request is still served: its answer is the last one then."""
         self._problem = self._problem or Problem(400, "no-request", "What came is no request of HTTP/1.1")
         if self._served is not None and self._serves_another():
-            self._served.keep_alive = False
-            self.pipeline.clear()
+            self._served.keep_alive = False  # nor is anything begun that waits in the pipeline
             self.flow.pause_reading()
         else:
             self._end_with(self._problem)
 
     def _end_with(self, problem: Problem) -> None:
         """Close, with ``problem`` as the answer to what is being said, unless its answer has begun."""
+        self._problem = problem
         served = self._served
         if served is None or not (self._in_body and served.response_started):
             self.transport.write(_last_answer(problem))
@@ -214,7 +214,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         self.parser = HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
 
 

@@ -333,20 +333,69 @@ def test_a_request_that_waits_behind_another_is_not_hurried_and_spoils_no_answer
     run(test)
 
 
-def test_nonsense_behind_a_request_is_not_taken_for_its_answer() -> None:
+def test_a_request_that_waited_has_all_its_time_from_when_it_is_its_turn() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        bench.answer.clear()
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234" + HEAD + b"1")
+        await settle(lambda: bench.events)
+        turn = asyncio.get_running_loop().time()
+        bench.answer.set()
+        await reader.readuntil(b"ok")
+        await settle(lambda: len(bench.scopes) == 2)
+        sweep(bench.state.connections, turn + BODY_TIMEOUT_S)
+        writer.write(b"234")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_a_stalled_client_that_does_not_read_either_keeps_no_request_waiting() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        _, writer = await connect()
+        writer.write(HEAD + b"1")
+        await settle(lambda: bench.events)
+        (protocol,) = bench.state.connections
+        protocol.transport.write(bytes(50_000_000))  # as if an earlier answer were still unread
+        bench.sweep_after(BODY_TIMEOUT_S + 1)
+        unsent = protocol.transport.get_write_buffer_size()
+        bench.sweep_after(BODY_TIMEOUT_S + 2)
+        assert protocol.transport.get_write_buffer_size() == unsent
+        await settle(lambda: bench.events[-1] == "http.disconnect")
+        assert bench.state.connections
+        protocol.transport.abort()
+
+    run(test)
+
+
+@pytest.mark.parametrize("waiting", [b"", HEAD + b"1234"])
+def test_nonsense_behind_a_request_is_not_taken_for_its_answer(waiting: bytes) -> None:
     async def test(bench: Bench, connect: Any) -> None:
         bench.answer.clear()
         reader, writer = await connect()
         writer.write(HEAD + b"1234")
         await settle(lambda: bench.events)
-        writer.write(b"nonsense\r\n\r\n" + HEAD + b"1234")
+        writer.write(waiting + b"nonsense\r\n\r\n" + HEAD + b"1234")
         (protocol,) = bench.state.connections
         await settle(lambda: protocol._problem is not None)
+        assert not protocol.transport.is_reading()
         bench.answer.set()
         answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close\r\n" in answer
         assert answer.endswith(b"ok")
         assert len(bench.scopes) == 1
+
+    run(test)
+
+
+def test_nonsense_after_an_answer_is_refused() -> None:
+    async def test(bench: Bench, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD + b"1234")
+        await reader.readuntil(b"ok")
+        writer.write(b"nonsense\r\n\r\n")
+        await refusal(reader, 400)
 
     run(test)
 
