@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.polling import wait_until_async
-from zmesh.config.limits import RoutingLimits
+from zmesh.config.limits import NetLimits, RoutingLimits
 from zmesh.gateway.carrier import SocketCarrier
 from zmesh.net.context import close_context, open_context
 from zmesh.net.pubsub import XPubSocket
@@ -120,6 +120,14 @@ def test_each_message_takes_its_socket_and_answers_name_their_source(runtime_dir
         sources = {header.id[1]: source for source, header, _ in bench.told.received_from}
         assert sources == {1: HOME, 2: bench.target()}
         assert {("up", HOME), ("up", bench.target())} <= set(bench.told.links)
+
+    run(runtime_dir, test)
+
+
+def test_libzmq_and_the_router_find_a_silent_peer_at_the_same_time(runtime_dir: Path) -> None:
+    async def test(bench: Bench) -> None:
+        for links in (bench.carrier._links, bench.carrier._probes):
+            assert links._heartbeat_ms * NetLimits().heartbeat_misses == LIMITS.silence_ms_max
 
     run(runtime_dir, test)
 

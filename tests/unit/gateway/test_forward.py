@@ -1,10 +1,12 @@
 """The shell around the router, apart from HTTP: who is told what, and when it lets go."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.unit.gateway.world import HOME, Client, Member, Sent, World, answer_ok, run
+from zmesh.config.limits import HttpLimits
 from zmesh.routing.verdict import VerdictKind
 from zmesh.wire.request import Cancel, Executed, GoAway, GoAwayAck, Outcome, Reply
 
@@ -129,6 +131,20 @@ def test_stop_lets_go_of_whoever_waits() -> None:
         verdict = await outcome
         assert (verdict.kind, verdict.executed) == (VerdictKind.LOST, Executed.UNKNOWN)
         world.mark()  # a late message finds nobody, and does no harm
+
+    run(test)
+
+
+def test_the_node_is_asked_for_figures_by_only_so_many_at_once() -> None:
+    async def test(world: World, _: Client) -> None:
+        world.figures = None
+        asking = [asyncio.ensure_future(world.forwarder.figures()) for _ in range(HttpLimits().figures_pending_max)]
+        await world.passes(0.1)
+        began = world.loop.time()
+        assert await world.forwarder.figures() == {}
+        assert world.loop.time() == began
+        assert await asyncio.gather(*asking) == [{}] * len(asking)
+        assert world.loop.time() > began
 
     run(test)
 
