@@ -84,14 +84,21 @@ class Metrics:
 
         self._services_max = services_max
         self._registry = registry = CollectorRegistry()
-        routed = Counter("zmesh_route", "Requests by where they were sent last.", ["decision"], registry=registry)
+        routed = Counter(
+            "zmesh_route",
+            "Requests by the node that had them in the end, the own or another; those that nobody took are in neither.",
+            ["decision"],
+            registry=registry,
+        )
         fingers = Counter("zmesh_finger_lookups", "Finger look-ups by result.", ["result"], registry=registry)
         self._local = routed.labels("local")
         self._forwarded = routed.labels("forwarded")
         self._hit = fingers.labels("hit")
         self._miss = fingers.labels("miss")
         self._failed = Counter(
-            "zmesh_requests_failed", "Requests that the mesh or a service failed, not the client.", registry=registry
+            "zmesh_requests_failed",
+            "Requests for services without success, but for 415, 422 and clients that went away.",
+            registry=registry,
         )
         self._durations = Histogram(
             "zmesh_http_request_duration_seconds",

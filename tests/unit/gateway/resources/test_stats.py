@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from tests.unit.gateway.world import Client, Member, World, run
-from zmesh.wire.request import NotStarted, Reason
+from zmesh.wire.request import NotStarted, Outcome, Reason, Reply
 
 HOME_BOX = Member("box-a", 11, ("notes-coa",), gpu="RTX 3090")
 BOX_B = Member("box-b", 22, ("language-id",))
@@ -59,6 +61,26 @@ def test_each_way_of_a_request_is_counted() -> None:
         }
         world.hears(Member("box-b", 22, draining=True))
         assert "cache_size" not in await routing()
+
+    run(test)
+
+
+@pytest.mark.parametrize(("outcome", "failed"), [(Outcome.INVALID, 0), (Outcome.UNSUPPORTED, 0), (Outcome.RAISED, 1)])
+def test_counters_are_what_their_help_says(outcome: Outcome, failed: int) -> None:
+    async def test(world: World, client: Client) -> None:
+        world.knows(HOME_BOX, BOX_B)
+        world.answer = lambda sent: (NotStarted(sent.header.id, Reason.BUSY, "box-b"), b"")
+        await client.post("/service/language-id")
+        text = (await client.get("/metrics")).text
+        assert "HELP zmesh_route_total Requests by the node that had them in the end" in text
+        assert 'zmesh_route_total{decision="forwarded"} 0.0' in text
+        assert "HELP zmesh_requests_failed_total Requests for services without success, but for 415, 422" in text
+        assert "zmesh_requests_failed_total 1.0" in text
+        world.answer = lambda sent: (Reply(sent.header.id, outcome, "box-b"), b"")
+        await client.post("/service/language-id")
+        text = (await client.get("/metrics")).text
+        assert 'zmesh_route_total{decision="forwarded"} 1.0' in text
+        assert f"zmesh_requests_failed_total {1.0 + failed}" in text
 
     run(test)
 
