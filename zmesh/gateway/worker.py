@@ -75,7 +75,8 @@ class GatewayServer(Server):
             task.cancel()
 
     async def _pause(self) -> None:
-        """A moment, for which gunicorn's master hears that the worker lives: it kills those it does not hear from."""
+        """A moment, in which gunicorn's master hears that the worker lives: it kills those that it does not hear from,
+        also while they finish after SIGTTOU or a SIGTERM of their own."""
         if self.config.callback_notify is not None:
             await self.config.callback_notify()
         await asyncio.sleep(self._limits.stop_poll_s)
