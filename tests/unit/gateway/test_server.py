@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.unit.gateway.world import SETTINGS
+from zmesh.config.box import UpLimits
 from zmesh.config.gateway import GatewayConfig
 from zmesh.config.limits import HttpLimits
 from zmesh.config.node import NodeConfig
@@ -80,6 +81,7 @@ def test_gunicorn_is_told_what_the_settings_say(tmp_path: Path) -> None:
     assert told.worker_class.graceful_timeout_s == 12.5
     limits = HttpLimits()
     assert told.graceful_timeout >= 12.5 + limits.last_answer_s + limits.kill_margin_s
+    assert told.graceful_timeout < 12.5 + UpLimits().stop_margin_s  # or `zmesh up` would kill the master first
     assert told.control_socket_disable is True
     assert issubclass(told.worker_class, GatewayWorker)
     protocol = told.worker_class.CONFIG_KWARGS["http"]
