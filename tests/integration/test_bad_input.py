@@ -66,7 +66,7 @@ def assert_problem(answer: Answer, status: int, kind: str, *, executed: str, ret
         ("/service/echo", b'{"text": "half', 400, "malformed-json", "truncated"),
         ("/service/echo", b'{"text": "\xff"}', 400, "malformed-json", "UTF-8"),
         ("/service/echo", b"[" * 90_000, 400, "malformed-json", "nested"),
-        ("/service/echo", b"", 400, "malformed-json", "truncated"),
+        ("/service/echo", b"", 400, "malformed-json", "the body is empty"),
         ("/service/echo", b'{"text": 5}', 422, "invalid-input", "$.text"),
         ("/service/near", b'{"text": 5}', 422, "invalid-input", "$.text"),
         ("/service/echo", b"{}", 422, "invalid-input", "`text`"),
