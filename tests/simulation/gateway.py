@@ -6,6 +6,8 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from tests.simulation.ledger import GRACE_S, Entry
 from tests.simulation.process import Alarm, Process
 from tests.simulation.pubsub import Subscriber
@@ -37,10 +39,9 @@ class Gateway(Process):
             self.asker,
             box.name,
             self.replica,
-            plan.routing,
+            structs.replace(plan.routing, timeout_default_s=plan.timeout_default_s),
             Random(f"{name} router"),
             spill_over_queue=plan.spill_over_queue,
-            timeout_default_s=plan.timeout_default_s,
         )
         self._turning = False
         self._targets: dict[str, Target] = {}

@@ -84,19 +84,17 @@ class Router:
         *,
         spill_over_queue: int,
         remote_enabled: bool = True,
-        timeout_default_s: float | None = None,
     ) -> None:
         """``asker`` names this gateway's instance, ``home`` this box's node.
 
         ``spill_over_queue``: requests waiting at the own node above which others are considered too.
-        ``timeout_default_s``: deadline where client and service name none; None: the limits' own.
         """
         self._asker = asker
         self._home = home
         self._limits = limits
         self._timeout_max_s = limits.timeout_max_s
         self._in_flight_max = limits.in_flight_max
-        self._timeout_default_s = limits.timeout_default_s if timeout_default_s is None else timeout_default_s
+        self._timeout_default_s = limits.timeout_default_s
         self._serial = 0
         self._probes = 0
         self._flights: dict[int, Flight] = {}

@@ -72,7 +72,6 @@ class Mesh:
             random.Random(seed),
             spill_over_queue=spill_over_queue,
             remote_enabled=remote_enabled,
-            timeout_default_s=60.0,
         )
         self.sent: list[Outgoing] = []
         self.verdicts: dict[RequestId, Verdict] = {}

@@ -1,12 +1,10 @@
 """Router: requests in, one outcome each out; deadlines, silence, going away, the table, counters."""
 
-import random
-
 import pytest
 
 from tests.unit.routing.mesh import ASKER, HOME, Mesh
 from zmesh.config.limits import RoutingLimits
-from zmesh.routing.router import FingerChanged, Lookup, Router, Target, VerdictKind
+from zmesh.routing.router import FingerChanged, Lookup, Target, VerdictKind
 from zmesh.wire.membership import Ack, Ping, State
 from zmesh.wire.request import (
     Beat,
@@ -131,16 +129,10 @@ def test_the_deadline_is_the_clients_else_the_services_else_the_gateways() -> No
     assert remaining == [2000, 5000, 60_000, 1_000_000]
 
 
-def test_the_default_deadline_is_the_limits_own_unless_given() -> None:
-    mesh = Mesh("s")
-    limits = RoutingLimits(timeout_default_s=7.0)
-    for given, remaining_ms in ((None, 7000), (3.0, 3000)):
-        router = Router(
-            ASKER, HOME, mesh.replica, limits, random.Random(1), spill_over_queue=0, timeout_default_s=given
-        )
-        router.submit("s", b"", 0.0)
-        (out,) = router.messages_to_send()
-        assert out.header == Request((ASKER, 1), 1, "s", remaining_ms, 1)
+def test_the_default_deadline_is_the_limits() -> None:
+    mesh = Mesh("s", limits=RoutingLimits(timeout_default_s=7.0))
+    _, out = mesh.asked()
+    assert out.header == Request((ASKER, 1), 1, "s", 7000, 1)
 
 
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
