@@ -27,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -57,13 +57,23 @@ DISCOVERY_INTERVAL_S = 60.0
 """How often a client that is in use asks for the mesh's present entry points."""
 
 CONNECT_TIMEOUT_S = 2.0
+"""An entry point that takes longer to connect to, or longer than half the time that is left, gives way to the next."""
+
+ANSWER_TIMEOUT_S = 3_600.0
+"""For the answer to a call without a deadline: no gateway gives a request more."""
+
 ANSWER_GRACE_S = 1.0
 """The gateway answers by the deadline; this much later its answer is not coming."""
 
 DISCOVERY_TIMEOUT_S = 1.0
+"""How much later a call may end because it asks for entry points; never later than its own deadline."""
 
 _JSON = "application/json"
 _ENTRY_POINT = re.compile(r"https?://[^/\s?#@]+/?")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token (RFC 9110, 5.6.2)
+_COUNT = re.compile(r"[0-9]{1,9}")
+
+_T = TypeVar("_T")
 
 
 class ClientError(ZmeshError):
@@ -86,8 +96,9 @@ class RequestFailed(ClientError):
         self.status = status
         self.problem = problem
         self.executed = str(problem.get("executed", "unknown"))
-        self.retryable = bool(problem.get("retryable", False))
-        self.attempts = int(problem.get("attempts", 0))
+        self.retryable = problem.get("retryable") is True
+        attempts = problem.get("attempts")
+        self.attempts = attempts if isinstance(attempts, int) else 0
         self.retry_after_s = retry_after_s
 
 
@@ -143,12 +154,16 @@ class Result:
     def data(self) -> Any:
         """What the service returned: JSON decoded, anything else as bytes.
 
-        Raises msgspec.DecodeError when a service that was sent bytes called JSON what is none.
+        Raises msgspec.DecodeError when a service that was sent bytes called JSON what is none, or when something
+        between here and the gateway answered in its place.
         """
         if not _is_json(self.content_type):
             return self.body
-        answer = msgspec.json.decode(self.body)
-        return answer["data"] if self.enveloped else answer
+        return _decode(self.body, _Envelope).data if self.enveloped else _decode(self.body, object)
+
+
+class _Envelope(msgspec.Struct):
+    data: Any
 
 
 class _Exchange(NamedTuple):
@@ -159,22 +174,30 @@ class _Exchange(NamedTuple):
     headers: Mapping[str, str]
     content: bytes
     timeout_s: float
+    connect_s: float
 
     def arguments(self) -> dict[str, Any]:
         """As httpx takes them."""
-        connect_s = min(CONNECT_TIMEOUT_S, self.timeout_s)
-        timeout = httpx.Timeout(self.timeout_s, connect=connect_s)
         return {
             "method": self.method,
             "url": self.url,
             "headers": self.headers,
             "content": self.content,
-            "timeout": timeout,
+            "timeout": httpx.Timeout(self.timeout_s, connect=self.connect_s),
         }
 
 
 _Answer: TypeAlias = "httpx.Response | httpx.HTTPError"
 _Plan: TypeAlias = Generator[_Exchange, _Answer, Result]
+
+
+def _next(plan: _Plan, answer: _Answer) -> _Exchange | Result:
+    """The exchange that follows ``answer``, or the plan's outcome. Raises ClientError."""
+    try:
+        return plan.send(answer)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 class _EntryPoints:
@@ -196,19 +219,21 @@ class _EntryPoints:
         limit_s = self._timeout_s if timeout_s is None else _positive(timeout_s)
         deadline = None if limit_s is None else time.monotonic() + limit_s
         path = f"/service/{quote(service, safe='')}"
+        sent = _headers(content_type, headers)
+        called_with_json = _is_json(sent["content-type"])
         failure: ClientError | None = None
         for url in tuple(self._known[:ENTRY_POINTS_TRIED_MAX]):
             left_s = None if deadline is None else deadline - time.monotonic()
             if left_s is not None and left_s <= 0:
                 break
-            sent = {"content-type": content_type, **headers}
+            answer_s, connect_s = ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S
             if left_s is not None:
                 sent["x-request-timeout"] = f"{max(left_s, 0.001):.3f}"
-            read_s = 3_600.0 if left_s is None else left_s + ANSWER_GRACE_S
-            answer = yield _Exchange("POST", url + path, sent, body, read_s)
+                answer_s, connect_s = left_s + ANSWER_GRACE_S, min(CONNECT_TIMEOUT_S, left_s / 2)
+            answer = yield _Exchange("POST", url + path, sent, body, answer_s, connect_s)
             if isinstance(answer, httpx.Response) and answer.is_success:
                 self._known.sort(key=url.__ne__)
-                result = _result(answer, called_with_json=_is_json(content_type))
+                result = _result(answer, called_with_json=called_with_json)
                 yield from self._discover_when_due(deadline)
                 return result
             failure = _failure(answer, url)
@@ -228,7 +253,7 @@ class _EntryPoints:
         if not asks or left_s <= 0:
             return
         self._ask_again_at = now + DISCOVERY_INTERVAL_S
-        answer = yield _Exchange("GET", f"{self._known[0]}/mesh/entrypoints", {}, b"", left_s)
+        answer = yield _Exchange("GET", f"{self._known[0]}/mesh/entrypoints", {}, b"", left_s, left_s)
         if isinstance(answer, httpx.Response) and answer.is_success:
             first, *rest = dict.fromkeys((self._known[0], *self._given, *_found(answer)))
             random.SystemRandom().shuffle(rest)  # clients spread over the mesh when their first choice goes
@@ -240,7 +265,7 @@ def _entry_point(text: str) -> str:
     try:
         url = httpx.URL(text)
         url.host.encode("idna")
-        is_one = _ENTRY_POINT.fullmatch(text) is not None and 0 < (url.port or 80) <= 65_535
+        is_one = _ENTRY_POINT.fullmatch(text) is not None and (url.port is None or 0 < url.port <= 65_535)
     except (httpx.InvalidURL, UnicodeError):
         is_one = False
     if not is_one:
@@ -250,13 +275,10 @@ def _entry_point(text: str) -> str:
 
 def _found(answer: httpx.Response) -> Generator[str, None, None]:
     """The entry points that a gateway names, or whatever else answered in its place."""
-    try:
-        urls = msgspec.json.decode(answer.content, type=_EntryPointsDocument).entrypoints
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return
-    for url in urls:
-        with suppress(ValueError):
-            yield _entry_point(url)
+    with suppress(msgspec.DecodeError):
+        for url in _decode(answer.content, _EntryPointsDocument).entrypoints:
+            with suppress(ValueError):
+                yield _entry_point(url)
 
 
 class _EntryPointsDocument(msgspec.Struct):
@@ -267,6 +289,28 @@ def _positive(timeout_s: float | None) -> float | None:
     if timeout_s is not None and not timeout_s > 0.0:
         raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
     return timeout_s
+
+
+def _headers(content_type: str, more: Mapping[str, str]) -> httpx.Headers:
+    """What is sent with a call; ``more`` has the last word. Raises ValueError for what HTTP cannot carry."""
+    headers = httpx.Headers()
+    for name, value in {"content-type": content_type, **more}.items():
+        if not (_HEADER_NAME.fullmatch(name) and value.isascii() and value.isprintable() and value == value.strip()):
+            raise ValueError(f"no header can be {name!a}: {value!a}")
+        headers[name] = value
+    return headers
+
+
+def _decode(body: bytes, kind: type[_T]) -> _T:
+    """JSON of anybody's. Raises msgspec.DecodeError, whatever is wrong with it."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def _count(text: str) -> int | None:
+    return int(text) if _COUNT.fullmatch(text) else None
 
 
 def _is_json(content_type: str) -> bool:
@@ -281,7 +325,7 @@ def _result(response: httpx.Response, *, called_with_json: bool) -> Result:
         node=headers.get("x-zmesh-node", ""),
         route=headers.get("x-zmesh-route", ""),
         request_id=headers.get("x-request-id", ""),
-        attempts=int(headers.get("x-zmesh-attempts", 0)),
+        attempts=_count(headers.get("x-zmesh-attempts", "")) or 0,
         enveloped=called_with_json and _is_json(headers.get("content-type", "")),
     )
 
@@ -291,17 +335,11 @@ def _failure(answer: _Answer, url: str) -> ClientError:
         return Unreachable(f"{url}: {str(answer) or type(answer).__name__}")
     if isinstance(answer, httpx.HTTPError):
         return OutcomeUnknown(f"{url}: {str(answer) or type(answer).__name__}")
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    retry_after = answer.headers.get("retry-after", "")
+    problem: dict[str, Any] = {}
+    with suppress(msgspec.DecodeError):
+        problem = _decode(answer.content, dict[str, Any])
     failure = _BY_STATUS.get(answer.status_code, RequestFailed)
-    return failure(
-        answer.status_code,
-        problem if isinstance(problem, dict) else {},
-        float(retry_after) if retry_after.isdigit() else None,
-    )
+    return failure(answer.status_code, problem, _count(answer.headers.get("retry-after", "")))
 
 
 def _certainly_not_executed(failure: ClientError) -> bool:
@@ -338,21 +376,19 @@ class Client:
     ) -> Result:
         """Call ``service`` with ``json`` (anything msgspec encodes) or the bytes ``data``.
 
-        Raises ClientError; ValueError, with nothing sent, for arguments that make no call.
+        ``headers``: sent along, such as ``Idempotency-Key``. Raises ClientError; ValueError or msgspec's error about
+        ``json``, with nothing sent, for arguments that make no call.
         """
         plan = self._entry_points.plan(service, *_body(json, data, content_type), timeout_s, headers or {})
-        exchange = next(plan)
-        while True:
+        step: _Exchange | Result = next(plan)
+        while isinstance(step, _Exchange):
             answer: _Answer
             try:
-                answer = self._http.request(**exchange.arguments())
+                answer = self._http.request(**step.arguments())
             except httpx.HTTPError as error:
                 answer = error
-            try:
-                exchange = plan.send(answer)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+            step = _next(plan, answer)
+        return step
 
     def close(self) -> None:
         """Close the connections."""
@@ -366,12 +402,16 @@ class Client:
 
 
 class AsyncClient:
-    """Calls services from asynchronous code; an asynchronous context manager. Safe for many tasks at a time."""
+    """Calls services from asynchronous code; an asynchronous context manager. Safe for many tasks at a time.
+
+    Each call under way has a connection of its own, with no bound here: how many there are is for the caller to say.
+    100 idle ones are kept for the calls that follow.
+    """
 
     def __init__(self, urls: Sequence[str], timeout_s: float | None = None, *, discover: bool = True) -> None:
         """As ``Client``."""
         self._entry_points = _EntryPoints(urls, timeout_s, discover=discover)
-        # As many connections as there are calls: one that waited for a free one would do so on its own deadline.
+        # A call that waited for a free connection would do so on a deadline that it has already told the gateway.
         self._http = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=100))
 
     async def call(
@@ -386,18 +426,15 @@ class AsyncClient:
     ) -> Result:
         """As ``Client.call``."""
         plan = self._entry_points.plan(service, *_body(json, data, content_type), timeout_s, headers or {})
-        exchange = next(plan)
-        while True:
+        step: _Exchange | Result = next(plan)
+        while isinstance(step, _Exchange):
             answer: _Answer
             try:
-                answer = await self._http.request(**exchange.arguments())
+                answer = await self._http.request(**step.arguments())
             except httpx.HTTPError as error:
                 answer = error
-            try:
-                exchange = plan.send(answer)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+            step = _next(plan, answer)
+        return step
 
     async def close(self) -> None:
         """Close the connections."""

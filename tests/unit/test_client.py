@@ -4,13 +4,17 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from zmesh import client as module
 from zmesh.client import (
     AsyncClient,
     Client,
@@ -39,6 +43,9 @@ class Gateway:
         self.entry_points: list[str] = []
         self.told: Any = None
         """What it answers instead of its entry points."""
+        self.silent = False
+        """It does not tell its entry points before ``hearing`` is set."""
+        self.hearing = threading.Event()
         self.calls: list[tuple[str, dict[str, str], bytes]] = []
         gateway = self
 
@@ -47,6 +54,10 @@ class Gateway:
 
             def do_GET(self) -> None:
                 gateway.calls.append((self.path, {}, b""))
+                if gateway.silent:
+                    gateway.hearing.wait(10.0)
+                    self.close_connection = True
+                    return
                 entry_points = {"entrypoints": gateway.entry_points}
                 self.reply(Answer(200, entry_points if gateway.told is None else gateway.told))
 
@@ -118,6 +129,18 @@ def nobody() -> Iterator[str]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+@pytest.fixture
+def hung() -> Iterator[str]:
+    """An address that neither refuses nor accepts: the queue of connections that nobody takes up is full."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_json_call(start: Callable[[], Gateway]) -> None:
@@ -198,6 +221,15 @@ def test_a_refused_connection_fails_over_and_the_good_one_is_kept(start: Callabl
     assert gateway.posts == 2
 
 
+def test_one_that_does_not_answer_leaves_time_for_the_next(start: Callable[[], Gateway], hung: str) -> None:
+    gateway = start()
+    with Client([hung, gateway.url], discover=False) as client:
+        began = time.monotonic()
+        assert client.call("s", json={}, timeout_s=1.0).node == "here"
+        assert time.monotonic() - began < 1.0
+        assert client.call("s", json={}, timeout_s=0.2).node == "here"  # it went to the end of the list
+
+
 def test_nobody_listens(nobody: str) -> None:
     with Client([nobody]) as client, pytest.raises(Unreachable):
         client.call("s", json={})
@@ -252,6 +284,18 @@ def test_whatever_answers_for_the_entry_points_the_call_succeeds(start: Callable
         assert [client.call("s", json={}).node for _ in range(3)] == ["here"] * 3
 
 
+def test_a_call_whose_discovery_hangs_ends_by_its_deadline(start: Callable[[], Gateway]) -> None:
+    gateway = start()
+    with Client([gateway.url]) as client:
+        client.call("s", json={})
+        gateway.silent = True
+        began = time.monotonic()
+        assert client.call("s", json={}, timeout_s=0.3).node == "here"
+        assert time.monotonic() - began < 0.3 + module.DISCOVERY_TIMEOUT_S / 2
+        assert gateway.calls[-1][0] == "/mesh/entrypoints"
+        gateway.hearing.set()
+
+
 def test_entry_points_that_are_none_are_passed_over(start: Callable[[], Gateway]) -> None:
     first, other = start(), start()
     other.answer = success("there")
@@ -265,7 +309,16 @@ def test_entry_points_that_are_none_are_passed_over(start: Callable[[], Gateway]
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:abc", "http://[zz]", "http://a..b", "http://127.0.0.1:99999", "127.0.0.1:8000", "ftp://x", ""],
+    [
+        "http://127.0.0.1:abc",
+        "http://[zz]",
+        "http://a..b",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:0",
+        "127.0.0.1:8000",
+        "ftp://x",
+        "",
+    ],
 )
 def test_what_is_no_entry_point_is_refused(url: str) -> None:
     for kind in (Client, AsyncClient):
@@ -283,11 +336,34 @@ def test_a_deadline_is_in_the_future(start: Callable[[], Gateway], timeout_s: fl
     assert gateway.calls == []
 
 
-def test_the_shortest_deadline_is_one_that_a_gateway_takes(start: Callable[[], Gateway]) -> None:
+def test_the_shortest_deadline_is_one_that_a_gateway_takes(
+    start: Callable[[], Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway = start()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 7.0))  # no time goes by before it is sent
     with Client([gateway.url], discover=False) as client:
-        client.call("s", json={}, timeout_s=0.5)
-    assert 0.001 <= float(gateway.calls[0][1]["x-request-timeout"]) <= 0.5
+        client.call("s", json={}, timeout_s=0.0004)
+    assert gateway.calls[0][1]["x-request-timeout"] == "0.001"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("X-A", "b\nc"), ("X-A", "é"), ("X-A", " b"), ("X A", "b"), ("", "b"), ("Content-Type", "é")]
+)
+def test_what_http_cannot_carry_is_not_sent(start: Callable[[], Gateway], name: str, value: str) -> None:
+    gateway = start()
+    with Client([gateway.url]) as client, pytest.raises(ValueError, match="header"):
+        client.call("s", json={}, headers={name: value})
+    with Client([gateway.url]) as client, pytest.raises(ValueError, match="header"):
+        client.call("s", data=b"", content_type="image/é")
+    assert gateway.calls == []
+
+
+def test_a_header_of_the_callers_replaces_the_clients_own(start: Callable[[], Gateway]) -> None:
+    gateway = start()
+    gateway.answer = success("here", 1)
+    with Client([gateway.url]) as client:
+        result = client.call("s", data=b"{}", headers={"Content-Type": "application/json"})
+    assert (gateway.calls[0][1]["content-type"], result.data) == ("application/json", 1)
 
 
 def test_a_name_stays_within_its_place_in_the_path(start: Callable[[], Gateway]) -> None:
@@ -313,6 +389,57 @@ def test_the_envelope_is_taken_off_where_a_gateway_puts_it_on(
     gateway.answer = Answer(200, {"status": "success", "data": 1}, {"content-type": content_type})
     with Client([gateway.url]) as client:
         assert client.call("s", **sent).data == data
+
+
+@pytest.mark.parametrize("document", [{}, [1], b"{", b"[" * 100_000])
+def test_what_is_no_envelope_where_one_is_due(start: Callable[[], Gateway], document: Any) -> None:
+    """A proxy's answer: the call has it as bytes, and says of its data that there is none."""
+    gateway = start()
+    gateway.answer = Answer(200, document, {"X-Zmesh-Attempts": "many"})
+    with Client([gateway.url]) as client:
+        result = client.call("s", json={})
+    assert result.attempts == 0
+    with pytest.raises(msgspec.DecodeError):
+        _ = result.data
+
+
+@pytest.mark.parametrize(
+    "document", [{"attempts": "many", "retryable": "no", "detail": 3}, {"attempts": None}, [1], b"[" * 100_000, b"\xff"]
+)
+def test_a_problem_in_which_nothing_is_as_it_should_be(start: Callable[[], Gateway], document: Any) -> None:
+    gateway = start()
+    gateway.answer = Answer(503, document, {"Retry-After": "²"})
+    with Client([gateway.url]) as client, pytest.raises(Unavailable) as caught:
+        client.call("s", json={})
+    failure = caught.value
+    assert (failure.attempts, failure.retryable, failure.executed) == (0, False, "unknown")
+    assert failure.retry_after_s is None
+
+
+def test_many_calls_at_a_time_do_not_wait_for_each_other() -> None:
+    """None is answered before all have come, and they are more than httpx has connections by itself."""
+    calls = 120
+
+    async def call_all() -> list[Any]:
+        come = 0
+        all_here = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal come
+            await reader.readuntil(b"\r\n\r\n")
+            come += 1
+            if come == calls:
+                all_here.set()
+            await all_here.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, backlog=calls) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with AsyncClient([url], timeout_s=10.0, discover=False) as client:
+                return await asyncio.gather(*(client.call("s", data=b"") for _ in range(calls)))
+
+    assert [result.data for result in asyncio.run(call_all())] == [b"x"] * calls
 
 
 def test_asynchronous_calls(start: Callable[[], Gateway], nobody: str) -> None:
