@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
@@ -19,6 +20,9 @@ from zmesh.config.limits import RoutingLimits
 from zmesh.config.service import SERVICE_PATTERN
 from zmesh.errors import ConfigurationError
 from zmesh.telemetry.log import escaped
+
+if TYPE_CHECKING:
+    from zmesh.client import Client
 
 __all__ = ["call_service"]
 
@@ -42,19 +46,9 @@ def call_service(
     """
     _check(service, timeout_s)
     body, kind = _input(json, file, content_type)
-    entry_point = url or _own_gateway(config, overrides)
-    try:
-        from zmesh.client import Client, ClientError, Unreachable
-    except ModuleNotFoundError as error:
-        remedy = "pip install '.[client]' in the checkout, or the wheel with that extra"
-        raise ConfigurationError(f"zmesh call needs {error.name}: {remedy}") from None
+    client = _client(url or _own_gateway(config, overrides), timeout_s)
+    from zmesh.client import ClientError, Unreachable  # only now: ``_client`` says what is missing when it cannot be
 
-    try:
-        client = Client([entry_point], timeout_s=timeout_s, discover=False)
-    except ValueError:
-        raise ConfigurationError(
-            f"--url {entry_point}: expected an entry point such as http://10.42.0.1:8000"
-        ) from None
     with client:
         try:
             result = client.call(service, data=body, content_type=kind)
@@ -66,6 +60,8 @@ def call_service(
         except ClientError as error:
             typer.echo(f"zmesh: {service}: {escaped(str(error))}", err=True)
             return ExitStatus.FAILED
+        except ValueError as error:  # name, deadline and body are checked already
+            raise ConfigurationError(f"--content-type: {error}") from None
     typer.echo(escaped(f"{result.node} by {result.route}"), err=True)
     _print(result.body, result.content_type)
     return ExitStatus.OK
@@ -80,17 +76,31 @@ def _check(service: str, timeout_s: float | None) -> None:
         )
 
 
+def _client(entry_point: str, timeout_s: float | None) -> Client:
+    try:
+        from zmesh.client import Client
+    except ModuleNotFoundError as error:
+        remedy = "pip install '.[client]' in the checkout, or the wheel with that extra"
+        raise ConfigurationError(f"zmesh call needs {error.name}: {remedy}") from None
+    try:
+        return Client([entry_point], timeout_s=timeout_s, discover=False)
+    except ValueError:
+        raise ConfigurationError(
+            f"--url {entry_point}: expected an entry point such as http://10.42.0.1:8000"
+        ) from None
+
+
 def _print(body: bytes, content_type: str) -> None:
     """To a terminal only what it can show, with nothing that steers it; to a file or another program everything, byte
     for byte but for JSON."""
-    is_json = content_type.partition(";")[0] == "application/json"
+    is_json = content_type.partition(";")[0].strip().lower() == "application/json"
     if is_json:
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):  # of what a service calls JSON
             body = msgspec.json.format(body) + b"\n"
     if sys.stdout.isatty():
         if not (is_json or content_type.startswith("text/")):
             kind = escaped(content_type) or "unknown type"
-            typer.echo(f"{len(body)} bytes of {kind}: send the output to a file", err=True)
+            typer.echo(f"{len(body):,} bytes of {kind}: send the output to a file", err=True)
             return
         lines = body.decode(errors="backslashreplace").split("\n")
         body = "\n".join(escaped(line) for line in lines).encode()

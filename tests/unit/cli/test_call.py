@@ -45,13 +45,21 @@ def test_text_does_not_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     printed = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", Terminal(printed))
     call._print("é\n\x1b[2J\r\x9b2J".encode(), "text/plain; charset=utf-8")
-    call._print(b'{"a":"\\u001b[2J"}', "application/json")
+    call._print(b'{"a":"\\u001b[2J"}', "Application/JSON ; charset=utf-8")
     assert printed.getvalue().decode() == 'é\n\\x1b[2J\\r\\x9b2J{\n  "a": "\\u001b[2J"\n}\n'
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000 + b"]" * 100_000, b"\x1b[2J", b""])
+def test_json_that_cannot_be_read_comes_as_it_is(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed))
+    call._print(body, "application/json")
+    assert printed.getvalue() == body
 
 
 def test_bytes_are_kept_from_a_terminal(box: Box, tmp_path: Path) -> None:
     file = tmp_path / "noise.png"
-    file.write_bytes(b"\x1b[2J" * 3)
+    file.write_bytes(b"\x1b[2J" * 1024)
     master, slave = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "zmesh", "call", "raw", "--file", str(file), "--url", box.url],
@@ -69,7 +77,7 @@ def test_bytes_are_kept_from_a_terminal(box: Box, tmp_path: Path) -> None:
         printed = b""
     os.close(master)
     assert (done.returncode, printed) == (0, b"")
-    assert b"12 bytes of " in done.stderr
+    assert b"4,096 bytes of " in done.stderr
     assert b"send the output to a file" in done.stderr
 
 
@@ -89,6 +97,8 @@ def test_bytes_are_kept_from_a_terminal(box: Box, tmp_path: Path) -> None:
         (["echo", "--json", "[" * 100_000], ExitStatus.USAGE, "--json: this is no JSON"),
         (["echo", "--json", "{}", "--timeout", "0"], ExitStatus.USAGE, "--timeout 0: expected 0.001 to 3600 seconds"),
         (["echo", "--json", "{}", "--timeout", "nan"], ExitStatus.USAGE, "--timeout nan"),
+        (["echo", "--json", "{}", "--content-type", "text/é"], ExitStatus.USAGE, "--content-type"),
+        (["echo", "--json", "{}", "--content-type", "a\nb"], ExitStatus.USAGE, "--content-type"),
     ],
 )
 def test_each_mistake_is_one_line(words: list[str], status: ExitStatus, error: str, box: Box, zmesh: Verb) -> None:
@@ -99,11 +109,18 @@ def test_each_mistake_is_one_line(words: list[str], status: ExitStatus, error: s
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://127.0.0.1", "http://", "http://a/b", "http://a b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:8000", "ftp://127.0.0.1", "http://", "http://a/b", "http://a b"),
+        *("http://127.0.0.1:abc", "http://[zz]", "http://a..b", "http://127.0.0.1:99999", "http://127.0.0.1:0"),
+    ],
+)
 def test_an_entry_point_that_is_none(url: str, zmesh: Verb) -> None:
     outcome = zmesh("call", "echo", "--json", "{}", "--url", url)
     assert outcome.status == ExitStatus.USAGE
     assert f"--url {url}: expected an entry point such as http://" in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 def test_no_gateway(box: Box, zmesh: Verb) -> None:
