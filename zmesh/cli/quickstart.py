@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from zmesh.cli.control import NotRunning, ask_node
 from zmesh.cli.exit_status import ExitStatus
+from zmesh.cli.quickstart_options import EXAMPLES, parse
 from zmesh.cli.read import QUARANTINED
 from zmesh.cli.settings import split_override
 from zmesh.config.node import MeshConfig
@@ -33,7 +34,6 @@ from zmesh.net.ports import who_listens
 
 __all__ = ["main"]
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "quickstart"
 ADDRESSES = {"box-a": "127.0.0.1", "box-b": "127.0.0.2"}
 MESH_PORTS = ("request_port", "gossip_port", "lobby_port")
 READY_TIMEOUT_S = 120.0
@@ -48,7 +48,7 @@ class Interrupted(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the quick start until Ctrl-C; exits 2 with one line when the machine or the services are not fit."""
-    options = _parse(arguments)
+    options = parse(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -67,31 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print("\nstopped", file=sys.stderr)
         sys.exit(ExitStatus.OK)
     sys.exit(ExitStatus.FAILED)
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="bin/up",
-        description="Start two boxes on loopback, box-a at 127.0.0.1 and box-b at 127.0.0.2, with real services. "
-        "Plain TCP and open HTTP: for this machine only.",
-    )
-    parser.add_argument("--port", type=int, default=8000, help="HTTP port of both boxes (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="HTTP worker processes a box (default: %(default)s)")
-    parser.add_argument(
-        "--services",
-        type=Path,
-        default=EXAMPLES,
-        metavar="DIR",
-        help="directory with a.toml and b.toml, the [[service]] tables of each box (default: examples/quickstart)",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override one setting of both boxes, such as gateway.finger_ttl_s=0",
-    )
-    return parser.parse_args(arguments)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -18,7 +18,8 @@ import pytest
 from tests.unit.cli.conftest import ROOT, Box
 from zmesh.cli import quickstart
 from zmesh.cli.exit_status import ExitStatus
-from zmesh.cli.quickstart import ADDRESSES, EXAMPLES
+from zmesh.cli.quickstart import ADDRESSES
+from zmesh.cli.quickstart_options import EXAMPLES, parse
 from zmesh.cli.settings import load_settings
 from zmesh.errors import ConfigurationError
 
@@ -42,7 +43,7 @@ def taken() -> Iterator[tuple[str, int]]:
 
 
 def options(*words: str) -> argparse.Namespace:
-    return quickstart._parse(words)
+    return parse(words)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -136,15 +137,6 @@ def test_a_service_that_is_given_up_is_told_of_with_its_reason(box: Box, tmp_pat
     told = quickstart._given_up(Path(box.runtime_dir))
     assert told == "service broken: exit status 2"
     assert quickstart._given_up(tmp_path) == ""  # nobody to ask yet
-
-
-def test_help_fits_and_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        quickstart.main(["--help"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: bin/up ")
-    assert all(flag in text for flag in ("--port", "--workers", "--services", "--set"))
 
 
 def test_a_box_that_ignores_sigterm_is_killed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
