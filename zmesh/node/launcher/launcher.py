@@ -19,7 +19,7 @@ from zmesh.config.size import parse_size
 from zmesh.node.launcher.command import Command, describe_exit, remedy, replica_command, replica_gpus
 from zmesh.node.launcher.memory import tree_memory_bytes
 from zmesh.node.launcher.output import split_priority
-from zmesh.node.launcher.process import Process
+from zmesh.node.launcher.process import Process, abandon
 from zmesh.node.launcher.supervisor import AskToStop, Changed, Event, Kill, Spawn, State, Supervisor, Terminate
 from zmesh.telemetry.log import Logger, get_logger
 
@@ -322,11 +322,7 @@ class Launcher:
     def _abandon(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        processes = [replica.process for replica in self._replicas if replica.process is not None]
-        for process in processes:
-            process.signal_group(signal.SIGKILL)  # all of them before any is waited for
-        for process in processes:
-            process.abandon()
+        abandon(*(replica.process for replica in self._replicas if replica.process is not None))
 
 
 def _tell_line(logger: Logger, line: str) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 
 from zmesh.config.box import LauncherLimits
@@ -18,9 +19,11 @@ from zmesh.lifeline import tethered
 from zmesh.node.launcher.command import Command
 from zmesh.node.launcher.output import Output
 
-__all__ = ["Process"]
+__all__ = ["Process", "abandon"]
 
 ABANDON_TIMEOUT_S = 1.0
+"""What is killed and abandoned is waited for so long, all together, for the loop stands still meanwhile."""
+
 READ_BYTES_MAX = 64 * 1024
 """Read from a pipe in one turn of the loop: a process that prints without end leaves the others theirs."""
 
@@ -54,7 +57,10 @@ class Process:
         return self._output.last_words
 
     def start(self) -> int:
-        """Start it and return its pid. Raises OSError when it cannot be; a program that is not there exits with 127."""
+        """Start it and return its pid; a program that is not there exits with 127.
+
+        Raises OSError, or ValueError for what no command can hold, such as a NUL; then no process is left.
+        """
         popen = subprocess.Popen(
             tethered(self._command.arguments, oom_score=self._oom_score),
             stdin=subprocess.DEVNULL,
@@ -65,18 +71,15 @@ class Process:
             start_new_session=True,
         )
         assert popen.stdout is not None
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(abandon, self)  # nobody would notice its end
+            self._popen, self._pipe = popen, popen.stdout.fileno()
             self._pidfd = os.pidfd_open(popen.pid)
-        except OSError:
-            with popen:  # nobody would notice its end
-                popen.kill()
-            raise
-        self._popen = popen
+            os.set_blocking(self._pipe, False)
+            self._loop.add_reader(self._pipe, self._read)
+            self._loop.add_reader(self._pidfd, self._ended)
+            undo.pop_all()
         self.pid = popen.pid
-        self._pipe = popen.stdout.fileno()
-        os.set_blocking(self._pipe, False)
-        self._loop.add_reader(self._pipe, self._read)
-        self._loop.add_reader(self._pidfd, self._ended)
         return popen.pid
 
     def signal_group(self, number: signal.Signals) -> None:
@@ -86,12 +89,11 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)
 
-    def abandon(self) -> None:
-        """Kill it and stop watching, without a word to anyone: the loop is going away."""
-        self.signal_group(signal.SIGKILL)
+    def let_go(self, timeout_s: float) -> None:
+        """Wait so long for its end, then watch it no more; it is told to nobody."""
         if self._popen is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):  # one that hangs in the kernel is left to init
-                self._popen.wait(ABANDON_TIMEOUT_S)
+                self._popen.wait(timeout_s)
             self._close()
 
     def _read(self) -> None:
@@ -140,7 +142,17 @@ class Process:
         assert popen is not None
         assert popen.stdout is not None
         self._loop.remove_reader(self._pipe)
-        self._loop.remove_reader(self._pidfd)
         popen.stdout.close()
-        os.close(self._pidfd)
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
         popen.poll()
+
+
+def abandon(*processes: Process) -> None:
+    """Kill them and watch them no more, without a word to anyone: the loop is going away."""
+    for process in processes:
+        process.signal_group(signal.SIGKILL)  # all of them before any is waited for
+    deadline = time.monotonic() + ABANDON_TIMEOUT_S
+    for process in processes:
+        process.let_go(max(deadline - time.monotonic(), 0.0))

@@ -1,17 +1,19 @@
 """Real child processes: heard, signalled as a group, seen dying."""
 
-import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.polling import wait_until_async
+from tests.unit.node.nodes import run as run_in_the_daemons_loop
 from zmesh.config.box import LauncherLimits
+from zmesh.node.launcher import process as module
 from zmesh.node.launcher.command import Command
-from zmesh.node.launcher.process import Process
+from zmesh.node.launcher.process import Process, abandon
 
 
 class Child:
@@ -36,7 +38,12 @@ class Child:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 30.0))  # type: ignore[arg-type]
+    run_in_the_daemons_loop(test())
+
+
+def children() -> set[str]:
+    """Of this process, zombies among them."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 def alive(pid: int) -> bool:
@@ -122,15 +129,58 @@ def test_no_such_directory() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("step", ["pidfd_open", "set_blocking"])
+def test_one_that_cannot_be_watched_is_not_left_behind(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    async def test() -> None:
+        others, descriptors = children(), set(os.listdir("/proc/self/fd"))
+        child = Child("sleep 60")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, step, fails)
+            with pytest.raises(OSError, match="Too many open files"):
+                child.process.start()
+        assert children() <= others
+        assert set(os.listdir("/proc/self/fd")) == descriptors
+        assert child.process.pid is None
+        assert child.returncodes == []
+
+    run(test)
+
+
 def test_abandoned_it_is_killed_without_a_word() -> None:
     async def test() -> None:
         child = Child("trap '' TERM; echo ready; sleep 60")
         pid = child.process.start()
         await child.says("ready")
-        child.process.abandon()
-        child.process.abandon()
+        abandon(child.process)
+        abandon(child.process)
         assert not alive(pid)
         assert child.returncodes == []
+
+    run(test)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_those_that_cannot_be_killed_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        stuck = [Child("sleep 60") for _ in range(4)]
+        pids = [child.process.start() for child in stuck]
+        last = Child("sleep 60")
+        last_pid = last.process.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "ABANDON_TIMEOUT_S", 0.5)
+            patch.setattr(os, "killpg", lambda pid, number: os.kill(pid, number) if pid == last_pid else None)
+            began = time.monotonic()
+            abandon(*(child.process for child in [*stuck, last]))
+            took_s = time.monotonic() - began
+        assert 0.5 <= took_s < 1.5
+        assert not alive(last_pid)  # it was killed before the others were waited for
+        for pid in pids:
+            assert alive(pid)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     run(test)
 
