@@ -22,7 +22,7 @@ class Bare(BaseApplication):
     def load_config(self) -> None:
         for name, value in {
             "bind": sys.argv[1],
-            "worker_class": bounded(30.0, HttpLimits()),
+            "worker_class": bounded(30.0, 30.0, HttpLimits()),
             "workers": 1,
             "control_socket_disable": True,
             "loglevel": "warning",

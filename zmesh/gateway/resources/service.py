@@ -151,7 +151,7 @@ def _dress(resp: falcon.asgi.Response, service: str, content_type: str, verdict:
     replied, body = verdict.content_type or _BYTES, bytes(verdict.body)
     if not is_header_value(replied):
         return f"with the content type {replied!a}, which HTTP cannot carry"
-    if content_type != JSON or replied.partition(";")[0] != JSON:
+    if content_type != JSON or replied.partition(";")[0].strip().lower() != JSON:
         resp.content_type = replied
         resp.data = body
         return ""

@@ -93,6 +93,15 @@ def test_json_is_told_by_its_media_type_alone(content_type: str) -> None:
     run(test)
 
 
+def test_an_answer_is_json_by_its_media_type_alone_too() -> None:
+    async def test(world: World, client: Client) -> None:
+        world.knows(BOX_B)
+        world.answer = reply(Outcome.OK, content_type="Application/JSON ; charset=utf-8", body=b"[1]")
+        assert (await client.post("/service/language-id")).json["data"] == [1]
+
+    run(test)
+
+
 def test_an_empty_json_reply_is_null() -> None:
     async def test(world: World, client: Client) -> None:
         world.knows(BOX_B)
